@@ -1,0 +1,1 @@
+//! Replacement of a running proxy in place.

@@ -1,0 +1,1 @@
+//! Relaying of bytes.

@@ -1,0 +1,1 @@
+//! Metrics, access log, reasons and the ring of failures.
