@@ -1,0 +1,19 @@
+//! `networking.istio.io`: routing, destinations, gateways, services outside Kubernetes, scopes.
+
+mod destination_rule;
+mod gateway;
+mod service_entry;
+mod sidecar;
+mod string_match;
+mod traffic_policy;
+mod virtual_service;
+mod workload_entry;
+
+pub use destination_rule::*;
+pub use gateway::*;
+pub use service_entry::*;
+pub use sidecar::*;
+pub use string_match::*;
+pub use traffic_policy::*;
+pub use virtual_service::*;
+pub use workload_entry::*;
