@@ -8,16 +8,8 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use lateen_engine::destination::EndpointKey;
 use rustc_hash::FxHashMap;
-
-/// An endpoint of the mesh, whatever its address is at the moment.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct EndpointKey {
-    /// `<cluster>/<namespace>/<name>` of the workload, or `<address>:<port>` for what is none.
-    pub uid: Arc<str>,
-    /// Port of the endpoint.
-    pub port: u16,
-}
 
 /// Shared counters of one endpoint, alone on their cache lines: every worker writes them.
 #[derive(Debug, Default)]

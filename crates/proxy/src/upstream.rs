@@ -5,81 +5,63 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use lateen_engine::destination::Address;
+use lateen_engine::upstream::{Carried, UpstreamTls};
+
 use crate::connection::ClientIo;
 
 /// Where to dial and how.
 #[derive(Debug, Clone)]
 pub struct Target {
-    /// The address of the endpoint, unshifted: local mode's shift is the dialler's business.
-    pub address: TargetAddress,
+    /// Where the endpoint listens.
+    pub address: Address,
+    /// Its port, as in the model: local mode's shift is the dialler's business.
+    pub port: u16,
     /// For the connection and its TLS handshake together.
     pub connect_timeout: Duration,
     /// What to speak on it.
-    pub tls: TargetTls,
-    /// Protocols to offer in TLS.
-    pub alpn: AlpnOffer,
+    pub tls: Arc<UpstreamTls>,
+    /// What will travel inside: decides which protocols TLS offers.
+    pub carried: Carried,
+    /// Server name for TLS towards the outside that has none of its own: the request's authority
+    /// without its port.
+    pub authority: Option<Arc<str>>,
     /// Address to dial from; `None`: the system's choice.
     pub source: Option<IpAddr>,
 }
 
-/// The address of an endpoint.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum TargetAddress {
-    /// TCP, with the port of the model.
-    Socket(SocketAddr),
-    /// Path of a Unix socket.
-    Unix(Arc<str>),
-}
+impl Target {
+    /// An endpoint that the plan picked.
+    #[must_use]
+    pub fn endpoint(
+        picked: &lateen_engine::Target,
+        carried: Carried,
+        connect_timeout: Duration,
+    ) -> Self {
+        Self {
+            address: picked.endpoint.address.clone(),
+            port: picked.endpoint.key.port,
+            connect_timeout,
+            tls: Arc::clone(&picked.tls),
+            carried,
+            authority: None,
+            source: None,
+        }
+    }
 
-/// What to speak to an endpoint. Part of a pool's key: equal values may share connections.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum TargetTls {
-    /// Plain text.
-    Plain,
-    /// Mutual TLS with the workload's own certificate.
-    Mesh {
-        /// Server name to ask for.
-        sni: Arc<str>,
-        /// The URI SANs of which the endpoint must have one; empty: any identity of the mesh.
-        expected: Arc<[String]>,
-    },
-    /// TLS of somebody else's (a DestinationRule's SIMPLE or MUTUAL).
-    Origination(Arc<Origination>),
-}
-
-/// TLS towards a server outside of the mesh.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Origination {
-    /// Server name to ask for; `None`: none is sent.
-    pub sni: Option<Arc<str>>,
-    /// The SANs (DNS or URI) of which the server must have one; empty: any.
-    pub expected: Vec<String>,
-    /// PEM file of the authorities; `None`: the system's.
-    pub ca_file: Option<String>,
-    /// PEM files of the client's certificate and key.
-    pub client: Option<(String, String)>,
-    /// The server's certificate is not verified at all.
-    pub insecure_skip_verify: bool,
-}
-
-/// The protocols that are offered in TLS (ALPN), by what will be spoken.
-///
-/// The lists are Istio's; `istio-peer-exchange` is left out because who negotiates it must speak it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum AlpnOffer {
-    /// No ALPN at all.
-    None,
-    /// `istio`: opaque bytes between sidecars.
-    MeshTcp,
-    /// `istio-http/1.1, istio, http/1.1`: the request stays HTTP/1.1.
-    MeshHttp1,
-    /// `lateen-h2` and then the list of [`AlpnOffer::MeshHttp1`]: an HTTP/1.1 request that may
-    /// travel over HTTP/2 where the peer is one of us.
-    NativeHttp1,
-    /// `istio-h2, istio, h2`.
-    MeshHttp2,
-    /// `h2`: TLS origination towards a port declared as HTTP/2.
-    Http2,
+    /// An address that no destination lists, in plain text: passthrough, or the application.
+    #[must_use]
+    pub fn address(address: SocketAddr, connect_timeout: Duration) -> Self {
+        Self {
+            address: Address::Ip(std::iter::once(address.ip()).collect()),
+            port: address.port(),
+            connect_timeout,
+            tls: Arc::new(UpstreamTls::Plain),
+            carried: Carried::Tcp,
+            authority: None,
+            source: None,
+        }
+    }
 }
 
 /// Why an endpoint could not be dialled.
