@@ -167,4 +167,26 @@ impl FieldUse {
             None => path,
         }
     }
+
+    /// What is said about it.
+    pub(crate) fn into_finding(self) -> Finding {
+        let (severity, code, message) = match self.value {
+            Some(kind) if self.path == "kind" => (
+                Severity::Warning,
+                Code::KindNotHonoured,
+                format!("Lateen does not act on {kind} yet"),
+            ),
+            Some(value) => (
+                Severity::Warning,
+                Code::FieldNotHonoured,
+                format!("Lateen does not act on the value `{value}` yet"),
+            ),
+            None => (
+                Severity::Warning,
+                Code::FieldNotHonoured,
+                "Lateen does not act on this field yet".to_owned(),
+            ),
+        };
+        Finding { severity, code, field: self.path, position: self.position, message }
+    }
 }

@@ -13,7 +13,7 @@ mod scalar;
 pub(crate) use decode::{Decoded, Decoder};
 pub use define::names;
 pub(crate) use define::{camel, enumeration, honoured, message, oneof};
-pub use scalar::{Bytes, IntOrString, Struct};
+pub use scalar::{Any, Bytes, IntOrString, Struct};
 
 use crate::value::Node;
 
@@ -92,6 +92,8 @@ pub enum Shape {
     IntOrString,
     /// Any JSON object.
     Struct,
+    /// Any JSON value.
+    Any,
     /// One of a list of names.
     Enum(fn() -> &'static EnumDescriptor),
     /// A message.

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use crate::diagnostic::FieldUse;
 use crate::kind::{Kind, Scope};
 use crate::kubernetes::{ConfigMap, EndpointSlice, Namespace, Pod, Secret, Service};
+use crate::mesh_config::MeshConfig;
 use crate::message::message;
 use crate::networking::{
     DestinationRule, Gateway, ServiceEntry, Sidecar, VirtualService, WorkloadEntry,
@@ -140,6 +141,9 @@ pub enum Spec {
     Secret(Box<Secret>),
     /// Kubernetes ConfigMap.
     ConfigMap(Box<ConfigMap>),
+    /// The ConfigMap that holds the settings of the mesh: the settings, over Istio's defaults. Paths of
+    /// fields begin with `data.mesh.`.
+    MeshConfig(Box<MeshConfig>),
     /// A kind of Istio's language that Lateen knows but does not act on yet: only the metadata is read.
     NotHonoured,
 }

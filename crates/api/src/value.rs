@@ -49,7 +49,37 @@ pub struct Entry {
     pub value: Node,
 }
 
+impl Position {
+    /// Where `inner`, a place in a text that begins here, stands in the surrounding text. The inner text is taken to
+    /// be indented as its first line is.
+    pub(crate) fn offset(self, inner: Position) -> Position {
+        Position {
+            line: self.line + inner.line.saturating_sub(1),
+            column: self.column + inner.column.saturating_sub(1),
+        }
+    }
+}
+
 impl Node {
+    /// The same tree with every position changed.
+    pub(crate) fn moved(self, change: &impl Fn(Position) -> Position) -> Node {
+        let value = match self.value {
+            Value::List(items) => {
+                Value::List(items.into_iter().map(|item| item.moved(change)).collect())
+            }
+            Value::Map(entries) => {
+                let moved = entries.into_iter().map(|entry| Entry {
+                    key: entry.key,
+                    position: change(entry.position),
+                    value: entry.value.moved(change),
+                });
+                Value::Map(moved.collect())
+            }
+            scalar => scalar,
+        };
+        Node { position: change(self.position), value }
+    }
+
     /// The value under a key, if this is a mapping that has it.
     pub fn get(&self, key: &str) -> Option<&Node> {
         self.entries()?.iter().find(|entry| entry.key == key).map(|entry| &entry.value)

@@ -2,6 +2,7 @@
 //! or not honoured yet reported at its place.
 
 use crate::diagnostic::{Code, FieldUse, Finding, Severity};
+use crate::kind::Kind;
 use crate::message::{
     EnumDescriptor, FieldDescriptor, Honoured, Message, MessageDescriptor, OneOf,
 };
@@ -119,13 +120,19 @@ impl Decoder {
             self.expected(node, "a mapping");
             return None;
         };
-        Some(self.members(entries, &[]))
+        let mut message = M::default();
+        self.members(&mut message, entries, &[]);
+        Some(message)
     }
 
-    /// Decodes a message from the entries of a mapping, but for the keys in `elsewhere`.
-    pub(crate) fn members<M: Message>(&mut self, entries: &[Entry], elsewhere: &[&str]) -> M {
+    /// Decodes the entries of a mapping, but for the keys in `elsewhere`, over what a message already says.
+    pub(crate) fn members<M: Message>(
+        &mut self,
+        message: &mut M,
+        entries: &[Entry],
+        elsewhere: &[&str],
+    ) {
         let descriptor = M::descriptor();
-        let mut message = M::default();
         let mut seen: Vec<&'static str> = Vec::new();
         for entry in entries.iter().filter(|entry| !elsewhere.contains(&entry.key.as_str())) {
             let Some(field) = descriptor.field(&entry.key) else {
@@ -148,7 +155,47 @@ impl Decoder {
             });
             seen.push(field.name);
         }
-        message
+    }
+
+    /// Remembers where the object begins.
+    pub(crate) fn root(&mut self, position: Position) {
+        self.positions.record("", position);
+    }
+
+    /// Reports a key beside `spec` that no object of these kinds has.
+    pub(crate) fn unknown_at_root(&mut self, entry: &Entry) {
+        let known = ["apiVersion", "kind", "metadata", "spec", "status"];
+        let mut message = format!("`{}` is not a field of the object", entry.key);
+        if let Some(name) = closest(&entry.key, known.into_iter()) {
+            message.push_str(&format!("; did you mean `{name}`?"));
+        }
+        self.report_unknown(entry, message);
+    }
+
+    fn report_unknown(&mut self, entry: &Entry, message: String) {
+        let severity = self.unknown_field;
+        let mark = self.path.field(&entry.key);
+        self.report(severity, Code::UnknownField, entry.position, message);
+        self.path.back(mark);
+    }
+
+    /// Changes how serious an undeclared field is for as long as `inside` runs.
+    pub(crate) fn with_unknown_field<T>(
+        &mut self,
+        severity: Severity,
+        inside: impl FnOnce(&mut Self) -> T,
+    ) -> T {
+        let before = std::mem::replace(&mut self.unknown_field, severity);
+        let result = inside(self);
+        self.unknown_field = before;
+        result
+    }
+
+    /// Notes that Lateen does not act on the object at all yet.
+    pub(crate) fn kind_not_honoured(&mut self, kind: Kind, position: Position) {
+        let mark = self.path.field("kind");
+        self.use_not_honoured(position, Some(kind.name()));
+        self.path.back(mark);
     }
 
     fn honoured(&mut self, field: &FieldDescriptor, entry: &Entry, inside: impl FnOnce(&mut Self)) {
@@ -182,10 +229,7 @@ impl Decoder {
         if let Some(name) = closest(&entry.key, descriptor.fields().map(|field| field.name)) {
             message.push_str(&format!("; did you mean `{name}`?"));
         }
-        let severity = self.unknown_field;
-        let mark = self.path.field(&entry.key);
-        self.report(severity, Code::UnknownField, entry.position, message);
-        self.path.back(mark);
+        self.report_unknown(entry, message);
     }
 
     /// Decodes a field of a group of which only one may be set.

@@ -37,6 +37,20 @@ pub enum IntOrString {
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Struct(pub Map<String, Json>);
 
+/// Any JSON value, for parts that Lateen does not look into.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Any(pub Json);
+
+impl Decode for Any {
+    fn shape() -> Shape {
+        Shape::Any
+    }
+
+    fn decode(node: &Node, _: &mut Decoder) -> Option<Self> {
+        Some(Any(to_json(node)))
+    }
+}
+
 impl Decode for String {
     fn shape() -> Shape {
         Shape::String

@@ -1,0 +1,12 @@
+//! MeshConfig: the settings of the mesh, which Istio keeps in the ConfigMap `istio`, key `mesh`.
+
+mod defaults;
+mod extension_provider;
+mod proxy_config;
+mod settings;
+mod tracing;
+
+pub use extension_provider::*;
+pub use proxy_config::*;
+pub use settings::*;
+pub use tracing::*;

@@ -1,0 +1,106 @@
+//! What Istio's validating webhook refuses, kind by kind, and what no kind may say.
+
+use crate::diagnostic::{Code, FieldUse, Finding, Severity};
+use crate::mesh_config::MeshConfig;
+use crate::object::{ObjectMeta, Spec};
+use crate::path::Path;
+
+/// Collects what is wrong with a decoded object, at the path where the walk stands.
+#[derive(Debug, Default)]
+pub(crate) struct Validator {
+    path: Path,
+    checked: Checked,
+}
+
+/// What validation found.
+#[derive(Debug, Default)]
+pub(crate) struct Checked {
+    pub(crate) findings: Vec<Finding>,
+    pub(crate) not_honoured: Vec<FieldUse>,
+}
+
+impl Validator {
+    /// Steps into a field.
+    pub(crate) fn field<T>(&mut self, name: &str, inside: impl FnOnce(&mut Self) -> T) -> T {
+        let mark = self.path.field(name);
+        let result = inside(self);
+        self.path.back(mark);
+        result
+    }
+
+    /// Steps into each item of a list in turn.
+    pub(crate) fn each<T>(
+        &mut self,
+        name: &str,
+        items: &[T],
+        mut inside: impl FnMut(&mut Self, &T),
+    ) {
+        let list = self.path.field(name);
+        for (index, item) in items.iter().enumerate() {
+            let mark = self.path.index(index);
+            inside(self, item);
+            self.path.back(mark);
+        }
+        self.path.back(list);
+    }
+
+    /// Steps into each value of a map in turn.
+    pub(crate) fn each_key<'a, K: ToString + 'a, T: 'a>(
+        &mut self,
+        name: &str,
+        entries: impl IntoIterator<Item = (&'a K, &'a T)>,
+        mut inside: impl FnMut(&mut Self, &K, &T),
+    ) {
+        let map = self.path.field(name);
+        for (key, value) in entries {
+            let mark = self.path.key(&key.to_string());
+            inside(self, key, value);
+            self.path.back(mark);
+        }
+        self.path.back(map);
+    }
+
+    /// The object cannot be taken.
+    pub(crate) fn error(&mut self, code: Code, message: impl Into<String>) {
+        self.say(Severity::Error, code, message.into());
+    }
+
+    /// The object probably does not do what its author expects.
+    pub(crate) fn warn(&mut self, code: Code, message: impl Into<String>) {
+        self.say(Severity::Warning, code, message.into());
+    }
+
+    /// This value of the field here is not honoured yet.
+    pub(crate) fn not_honoured(&mut self, value: &str) {
+        let path = self.path.as_str().to_owned();
+        let value = Some(value.to_owned());
+        self.checked.not_honoured.push(FieldUse { path, value, position: None });
+    }
+
+    /// Ends the walk.
+    pub(crate) fn finish(self) -> Checked {
+        self.checked
+    }
+
+    fn say(&mut self, severity: Severity, code: Code, message: String) {
+        let field = self.path.as_str().to_owned();
+        self.checked.findings.push(Finding { severity, code, field, position: None, message });
+    }
+}
+
+/// Checks who an object is.
+pub(crate) fn metadata(v: &mut Validator, meta: &ObjectMeta) {
+    v.field("metadata", |v| {
+        v.field("name", |v| {
+            if meta.name.is_empty() {
+                v.error(Code::MissingField, "an object needs a name");
+            }
+        });
+    });
+}
+
+/// Checks what an object says.
+pub(crate) fn spec(_v: &mut Validator, _meta: &ObjectMeta, _spec: &Spec) {}
+
+/// Checks the settings of the mesh.
+pub(crate) fn mesh_config(_v: &mut Validator, _mesh: &MeshConfig) {}
