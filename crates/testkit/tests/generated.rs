@@ -6,8 +6,11 @@
 use std::path::{Path, PathBuf};
 
 /// Which `.proto` file of which crate gives which generated file.
-const PROTOS: &[(&str, &str, &str)] =
-    &[("mesh", "lateen/mesh/v1/mesh.proto", "lateen.mesh.v1.rs")];
+const PROTOS: &[(&str, &str, &str)] = &[
+    ("mesh", "lateen/mesh/v1/mesh.proto", "lateen.mesh.v1.rs"),
+    ("xds", "envoy/service/discovery/v3/discovery.proto", "envoy.service.discovery.v3.rs"),
+    ("xds", "istio/v1/auth/ca.proto", "istio.v1.auth.rs"),
+];
 
 fn crates() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
