@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 use tonic::{
     Status, Streaming,
     body::Body,
-    codec::{BufferSettings, Codec},
+    codec::BufferSettings,
     metadata::{GRPC_CONTENT_TYPE, MetadataMap},
     server::NamedService,
 };
