@@ -1,1 +1,11 @@
-//! placeholder
+//! For tests only: starting real programs, and waiting for what they do.
+//!
+//! - [`program`]: processes that end with the test.
+//! - [`wait`]: waiting for a condition, with a limit.
+//! - [`turn`]: one at a time on this machine, for what shares fixed loopback addresses.
+//! - [`mesh`]: a control plane and proxies on a directory, by the built binary.
+
+pub mod mesh;
+pub mod program;
+pub mod turn;
+pub mod wait;

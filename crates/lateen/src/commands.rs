@@ -1,0 +1,9 @@
+//! The commands, one file each.
+
+pub mod addresses;
+pub mod controller;
+pub mod explain;
+mod logging;
+pub mod proxy;
+pub mod proxy_status;
+pub mod validate;

@@ -1,0 +1,90 @@
+//! Load by h2load: a fixed rate of requests, and what became of each.
+
+use std::net::SocketAddr;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::Context;
+use lateen_testkit::mesh::Mesh;
+use lateen_testkit::program::Program;
+
+/// Requests a second.
+pub const RATE: u32 = 1000;
+
+/// A running load.
+pub struct Load {
+    program: Program,
+    seconds: u32,
+}
+
+/// What became of the requests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Outcome {
+    /// Requests that were made.
+    pub total: u64,
+    /// Answered with 2xx.
+    pub good: u64,
+    /// Answered with 4xx.
+    pub refused: u64,
+    /// Answered with 5xx.
+    pub failed: u64,
+    /// Not answered at all.
+    pub unanswered: u64,
+}
+
+impl Load {
+    /// Starts [`RATE`] requests a second over HTTP/1.1 to `address`, for so many seconds.
+    ///
+    /// # Errors
+    /// When h2load does not start.
+    pub fn start(
+        mesh: &Mesh,
+        address: SocketAddr,
+        host: &str,
+        seconds: u32,
+    ) -> anyhow::Result<Self> {
+        const CLIENTS: u32 = 10;
+        let mut command = Command::new("h2load");
+        command
+            .args(["--h1", "--threads=1"])
+            .arg(format!("--clients={CLIENTS}"))
+            .arg(format!("--rps={}", RATE / CLIENTS))
+            .arg(format!("--duration={seconds}"))
+            .args(["--header", &format!("Host: {host}")])
+            .arg(format!("http://{address}/"));
+        let program = Program::start("h2load", command, &mesh.logs())?;
+        Ok(Self { program, seconds })
+    }
+
+    /// Waits for its end.
+    ///
+    /// # Errors
+    /// When it takes too long, or prints no result.
+    pub fn finish(mut self) -> anyhow::Result<Outcome> {
+        self.program.ended(Duration::from_secs(u64::from(self.seconds) + 30))?;
+        parse(&self.program.output())
+    }
+}
+
+/// Reads the two lines of h2load's report that count:
+/// `requests: 5 total, 5 started, 5 done, 5 succeeded, 0 failed, 0 errored, 0 timeout` and
+/// `status codes: 5 2xx, 0 3xx, 0 4xx, 0 5xx`.
+fn parse(report: &str) -> anyhow::Result<Outcome> {
+    let count = |line: &str, what: &str| -> anyhow::Result<u64> {
+        let line = report
+            .lines()
+            .find_map(|text| text.strip_prefix(line))
+            .with_context(|| format!("h2load printed no `{line}` line:\n{report}"))?;
+        line.split(',')
+            .find_map(|part| part.trim().strip_suffix(what))
+            .and_then(|number| number.trim().parse().ok())
+            .with_context(|| format!("no `{what}` in {line:?}"))
+    };
+    Ok(Outcome {
+        total: count("requests:", "total")?,
+        good: count("status codes:", "2xx")?,
+        refused: count("status codes:", "4xx")?,
+        failed: count("status codes:", "5xx")?,
+        unanswered: count("requests:", "errored")? + count("requests:", "timeout")?,
+    })
+}

@@ -1,0 +1,92 @@
+//! A control plane that is away, and a proxy replaced in place.
+
+use std::time::Duration;
+
+use lateen_process_tests::load::Load;
+use lateen_process_tests::{peers, yaml};
+use lateen_testkit::mesh::{Mesh, curl};
+
+fn mesh() -> Mesh {
+    let text = [
+        yaml::pod("web-1", "web", "v1", "10.0.0.1"),
+        yaml::pod("late-1", "late", "v1", "10.0.0.2"),
+        yaml::pod("caller", "caller", "v1", "10.0.0.9"),
+        yaml::service("web", "10.96.0.1", "http", (80, 8080), &[("web-1", "10.0.0.1", true)]),
+        yaml::service("late", "10.96.0.2", "http", (80, 8080), &[("late-1", "10.0.0.2", true)]),
+    ]
+    .concat();
+    Mesh::start(&[("mesh.yaml", &yaml::mesh("")), ("workloads.yaml", &text)]).expect("a mesh")
+}
+
+fn get(mesh: &Mesh, service: &str) -> String {
+    let host = format!("{service}.test.svc.cluster.local");
+    let seen = mesh.service("test/caller", &host, 80).expect("the service");
+    let (_, text) =
+        curl(&["-H", &format!("Host: {host}"), &format!("http://{seen}/")]).expect("curl");
+    text
+}
+
+#[test]
+fn without_the_control_plane_what_was_used_works_and_the_rest_says_why() {
+    let mut mesh = mesh();
+    let mut applications = Vec::new();
+    for pod in ["web-1", "late-1"] {
+        let listen = mesh.application(&format!("test/{pod}"), 8080).unwrap();
+        applications.push(peers::nginx(&mesh, pod, listen).unwrap());
+        mesh.start_proxy(&format!("test/{pod}"), &[]).unwrap();
+    }
+    mesh.start_proxy("test/caller", &[]).unwrap();
+    assert!(get(&mesh, "web").ends_with("\n200"));
+
+    mesh.kill_controller();
+    assert!(get(&mesh, "web").ends_with("\n200"), "what was used before works on");
+    assert!(get(&mesh, "late").ends_with("\n503"), "what was not used before cannot be known");
+    let log = mesh.proxy("test/caller").output();
+    let line = log.lines().rev().find(|line| line.contains("late.test")).expect("a log line");
+    let entry: serde_json::Value = serde_json::from_str(line).expect("a JSON line");
+    assert_eq!(entry["reason"], "control-plane-away", "{line}");
+
+    mesh.start_controller(&[]).unwrap();
+    lateen_testkit::wait::until("the late one is reached", Duration::from_secs(15), || {
+        let text = get(&mesh, "late");
+        anyhow::ensure!(text.ends_with("\n200"), "{text}");
+        Ok(())
+    })
+    .unwrap();
+}
+
+#[test]
+fn a_proxy_that_takes_its_whole_scope_needs_nobody() {
+    let mut mesh = mesh();
+    let listen = mesh.application("test/late-1", 8080).unwrap();
+    let _nginx = peers::nginx(&mesh, "late-1", listen).unwrap();
+    mesh.start_proxy("test/late-1", &[]).unwrap();
+    mesh.start_proxy("test/caller", &["--eager"]).unwrap();
+    mesh.kill_controller();
+    assert!(get(&mesh, "late").ends_with("\n200"));
+}
+
+#[test]
+fn a_proxy_is_replaced_in_place_without_a_lost_request() {
+    let mut mesh = mesh();
+    let listen = mesh.application("test/web-1", 8080).unwrap();
+    let _nginx = peers::nginx(&mesh, "web-1", listen).unwrap();
+    mesh.start_proxy("test/web-1", &[]).unwrap();
+    let socket = mesh.logs().join("handover.sock");
+    let handover = ["--handover", socket.to_str().unwrap()];
+    mesh.start_proxy("test/caller", &handover).unwrap();
+    assert!(get(&mesh, "web").ends_with("\n200"));
+
+    let host = "web.test.svc.cluster.local";
+    let seen = mesh.service("test/caller", host, 80).unwrap();
+    let load = Load::start(&mesh, seen, host, 8).unwrap();
+    let mut old = mesh.release_proxy("test/caller").unwrap();
+    // The successor finds its predecessor at the socket, and the predecessor ends.
+    mesh.start_proxy("test/caller", &handover).unwrap();
+    let outcome = load.finish().unwrap();
+    println!("the proxy is replaced: {outcome:?}");
+    assert_eq!((outcome.refused, outcome.failed, outcome.unanswered), (0, 0, 0), "{outcome:?}");
+    let status = old.ended(Duration::from_secs(60)).expect("the predecessor ends");
+    assert!(status.success(), "{status}");
+    assert!(get(&mesh, "web").ends_with("\n200"));
+}
