@@ -62,6 +62,6 @@ pub use duration::Duration;
 pub use kind::Kind;
 pub use mesh_config::MeshConfig;
 pub use object::{Object, ObjectMeta, ObjectRef, Origin, Spec};
-pub use parse::{Parsed, ParsedMeshConfig, parse, parse_mesh_config};
+pub use parse::{Parsed, ParsedMeshConfig, parse, parse_mesh_config, parse_node};
 pub use protocol::Protocol;
 pub use value::Position;

@@ -38,6 +38,13 @@ pub fn parse(text: &str, file: &str) -> Parsed {
     reader.parsed
 }
 
+/// Reads one document, or a part of one, that is an object (or a `List` of them).
+pub fn parse_node(node: &Node, file: &str) -> Parsed {
+    let mut reader = Reader { file: Arc::from(file), parsed: Parsed::default() };
+    reader.document(node);
+    reader.parsed
+}
+
 /// The settings of a mesh, read apart from their ConfigMap.
 #[derive(Debug)]
 pub struct ParsedMeshConfig {

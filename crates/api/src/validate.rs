@@ -1,5 +1,23 @@
 //! What Istio's validating webhook refuses, kind by kind, and what no kind may say.
 
+mod authorization_policy;
+mod authorization_rule;
+mod destination_rule;
+mod gateway;
+mod http_actions;
+mod http_route;
+mod kubernetes;
+mod load_balancer;
+mod mesh;
+mod peer_authentication;
+mod server_tls;
+mod service_entry;
+mod shared;
+mod sidecar;
+mod syntax;
+mod traffic_policy;
+mod virtual_service;
+
 use crate::diagnostic::{Code, FieldUse, Finding, Severity};
 use crate::mesh_config::MeshConfig;
 use crate::object::{ObjectMeta, Spec};
@@ -100,7 +118,38 @@ pub(crate) fn metadata(v: &mut Validator, meta: &ObjectMeta) {
 }
 
 /// Checks what an object says.
-pub(crate) fn spec(_v: &mut Validator, _meta: &ObjectMeta, _spec: &Spec) {}
+pub(crate) fn spec(v: &mut Validator, meta: &ObjectMeta, spec: &Spec) {
+    let namespace = meta.namespace.as_str();
+    if let Spec::AuthorizationPolicy(policy) = spec {
+        authorization_policy::dry_run(v, policy, meta);
+    }
+    v.field("spec", |v| match spec {
+        Spec::VirtualService(it) => virtual_service::virtual_service(v, it, namespace),
+        Spec::DestinationRule(it) => destination_rule::destination_rule(v, it, namespace),
+        Spec::Gateway(it) => gateway::gateway(v, it, meta),
+        Spec::ServiceEntry(it) => service_entry::service_entry(v, it, namespace),
+        Spec::WorkloadEntry(it) => service_entry::workload(v, it),
+        Spec::Sidecar(it) => sidecar::sidecar(v, it),
+        Spec::PeerAuthentication(it) => peer_authentication::peer_authentication(v, it),
+        Spec::AuthorizationPolicy(it) => authorization_policy::authorization_policy(v, it, meta),
+        Spec::Service(_)
+        | Spec::EndpointSlice(_)
+        | Spec::Pod(_)
+        | Spec::Namespace(_)
+        | Spec::Secret(_)
+        | Spec::ConfigMap(_)
+        | Spec::MeshConfig(_)
+        | Spec::NotHonoured => {}
+    });
+    match spec {
+        Spec::MeshConfig(mesh) => v.field("data.mesh", |v| mesh_config(v, mesh)),
+        Spec::Service(service) => kubernetes::service(v, service),
+        Spec::EndpointSlice(slice) => kubernetes::endpoint_slice(v, slice),
+        _ => {}
+    }
+}
 
 /// Checks the settings of the mesh.
-pub(crate) fn mesh_config(_v: &mut Validator, _mesh: &MeshConfig) {}
+pub(crate) fn mesh_config(v: &mut Validator, mesh: &MeshConfig) {
+    mesh::settings(v, mesh);
+}

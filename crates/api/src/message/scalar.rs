@@ -145,6 +145,24 @@ macro_rules! integers {
 
 integers!(i32, u32);
 
+impl Decode for u64 {
+    fn shape() -> Shape {
+        Shape::Integer { min: 0, max: i64::MAX }
+    }
+
+    fn decode(node: &Node, decoder: &mut Decoder) -> Option<Self> {
+        let parsed = match &node.value {
+            Value::Number(text) | Value::String(text) => parse_integer(text),
+            _ => None,
+        };
+        let number = parsed.and_then(|number| u64::try_from(number).ok());
+        if number.is_none() {
+            decoder.expected(node, "a whole number from 0");
+        }
+        number
+    }
+}
+
 impl Decode for i64 {
     fn shape() -> Shape {
         Shape::Integer { min: i64::MIN, max: i64::MAX }

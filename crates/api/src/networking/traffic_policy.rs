@@ -72,7 +72,7 @@ message! {
         /// How keys are spread.
         hash_algorithm: Option<HashAlgorithm>, oneof;
         /// The smallest size of the ring. Superseded by `ringHash`.
-        minimum_ring_size: u32, pending;
+        minimum_ring_size: u64, pending;
     }
 
     /// A cookie as key.
@@ -98,13 +98,13 @@ message! {
     /// Ketama ring.
     pub struct RingHash {
         /// The smallest size of the ring. The default is 1024.
-        minimum_ring_size: u32, pending;
+        minimum_ring_size: u64, pending;
     }
 
     /// Maglev table.
     pub struct MagLev {
         /// The size of the table, a prime. The default is 65537.
-        table_size: u32, pending;
+        table_size: u64, pending;
     }
 
     /// Preferences among localities.
@@ -137,14 +137,14 @@ message! {
 
     /// Preferences among zones.
     pub struct ZoneAwareLoadBalancerSetting {
-        /// Whether zones count.
+        /// Whether zones count at all.
         enabled: Option<bool>, pending;
-        /// The share of requests to which it applies, in per cent.
-        routing_enabled: Option<f64>, pending;
-        /// The smallest number of endpoints for which it applies.
+        /// Where to go when a region fails.
+        failover: Vec<LocalityFailover>, pending;
+        /// Labels in whose order endpoints are preferred that have the same values.
+        failover_priority: Vec<String>, pending;
+        /// The smallest number of endpoints for which zones count. The default is 6.
         min_cluster_size: Option<u32>, pending;
-        /// Whether traffic fails instead of leaving the zone when the panic threshold is reached.
-        fail_traffic_on_panic: Option<bool>, pending;
     }
 
     /// Limits and timeouts of connections.
