@@ -83,8 +83,10 @@ codes! {
     NoEffect = "no-effect";
     /// A regular expression that does not compile.
     BadRegex = "bad-regex";
-    /// The same object is defined twice in one text.
+    /// The same object is defined twice, in one text or in two.
     DuplicateObject = "duplicate-object";
+    /// A file or directory that cannot be read or watched.
+    Unreadable = "unreadable";
 }
 
 impl fmt::Display for Code {
