@@ -1,0 +1,151 @@
+//! One field of a rule.
+
+use std::borrow::Cow;
+use std::net::IpAddr;
+
+use lateen_mesh::v1::{self, Attribute};
+
+use super::value::ValueMatcher;
+use super::{Action, Peer};
+use crate::route::{Request, header};
+
+/// What a rule is matched against; no request on a connection of opaque bytes.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Facts<'a> {
+    pub(super) peer: &'a Peer<'a>,
+    pub(super) request: Option<&'a Request<'a>>,
+}
+
+/// A compiled `Clause`.
+#[derive(Debug)]
+pub(super) struct Clause {
+    attribute: Attribute,
+    key: Box<str>,
+    values: Vec<ValueMatcher>,
+    not_values: Vec<ValueMatcher>,
+    field: Box<str>,
+}
+
+/// What an attribute is for one request.
+#[derive(Debug)]
+enum Value<'a> {
+    /// There is none: nothing matches it.
+    Absent,
+    Text(Cow<'a, str>),
+    Address(IpAddr),
+    Port(u16),
+}
+
+impl Clause {
+    pub(super) fn compile(message: &v1::Clause) -> Result<Self, String> {
+        let values = |messages: &[v1::ValueMatch]| {
+            messages.iter().map(ValueMatcher::compile).collect::<Result<Option<Vec<_>>, _>>()
+        };
+        let attribute = Attribute::try_from(message.attribute).unwrap_or(Attribute::Unsupported);
+        let (attribute, values, not_values) =
+            match (values(&message.values)?, values(&message.not_values)?) {
+                (Some(values), Some(not_values)) => (attribute, values, not_values),
+                _ => (Attribute::Unsupported, Vec::new(), Vec::new()),
+            };
+        Ok(Self {
+            attribute,
+            key: message.key.as_str().into(),
+            values,
+            not_values,
+            field: message.field.as_str().into(),
+        })
+    }
+
+    pub(super) fn matches(&self, action: Action, facts: &Facts<'_>) -> bool {
+        if self.attribute == Attribute::Unsupported {
+            return action.doubts_match();
+        }
+        if facts.request.is_none() && self.is_http_only() {
+            return action != Action::Allow;
+        }
+        let value = self.value(facts);
+        let any = |matchers: &[ValueMatcher]| matchers.iter().any(|it| value.matches(it));
+        (self.values.is_empty() || any(&self.values)) && !any(&self.not_values)
+    }
+
+    /// Whether it asks for something that opaque bytes do not have. What is not supported counts:
+    /// it could be.
+    pub(super) fn is_http_only(&self) -> bool {
+        match self.attribute {
+            Attribute::Unsupported
+            | Attribute::Host
+            | Attribute::Method
+            | Attribute::Path
+            | Attribute::Header => true,
+            Attribute::Principal
+            | Attribute::Namespace
+            | Attribute::ServiceAccount
+            | Attribute::TrustDomain
+            | Attribute::SourceIp
+            | Attribute::RemoteIp
+            | Attribute::DestinationIp
+            | Attribute::DestinationPort
+            | Attribute::Sni => false,
+        }
+    }
+
+    /// The field as the user knows it.
+    pub(super) fn describe(&self) -> String {
+        match (&*self.field, &*self.key) {
+            ("", "") => format!("{:?}", self.attribute),
+            ("", key) => key.to_owned(),
+            (field, _) => field.to_owned(),
+        }
+    }
+
+    fn value<'a>(&self, facts: &Facts<'a>) -> Value<'a> {
+        let Facts { peer, request } = *facts;
+        let identity = peer.identity.map(|id| id.strip_prefix("spiffe://").unwrap_or(id));
+        let text = |text: Option<&'a str>| text.map_or(Value::Absent, |it| Value::Text(it.into()));
+        match self.attribute {
+            Attribute::Unsupported => Value::Absent,
+            Attribute::Principal => text(identity),
+            Attribute::Namespace => text(identity.and_then(namespace)),
+            Attribute::ServiceAccount => identity
+                .and_then(service_account)
+                .map_or(Value::Absent, |it| Value::Text(Cow::Owned(it))),
+            Attribute::TrustDomain => text(identity.and_then(|it| it.split('/').next())),
+            Attribute::SourceIp => Value::Address(peer.source),
+            Attribute::RemoteIp => Value::Address(peer.remote),
+            Attribute::DestinationIp => Value::Address(peer.destination.ip()),
+            Attribute::DestinationPort => Value::Port(peer.destination.port()),
+            Attribute::Sni => text(peer.sni),
+            Attribute::Host => text(request.map(|request| request.authority)),
+            Attribute::Method => text(request.map(|request| request.method)),
+            Attribute::Path => text(request.map(Request::path)),
+            Attribute::Header => request
+                .and_then(|request| header(request, &self.key))
+                .map_or(Value::Absent, Value::Text),
+        }
+    }
+}
+
+impl Value<'_> {
+    fn matches(&self, matcher: &ValueMatcher) -> bool {
+        match self {
+            Self::Absent => false,
+            Self::Text(text) => matcher.matches_text(text),
+            Self::Address(address) => matcher.matches_address(*address),
+            Self::Port(port) => matcher.matches_port(*port),
+        }
+    }
+}
+
+/// The namespace in `<trust domain>/ns/<namespace>/sa/<account>`.
+fn namespace(identity: &str) -> Option<&str> {
+    let (_, rest) = identity.split_once("/ns/")?;
+    rest.split_once('/').map(|(namespace, _)| namespace)
+}
+
+/// `<namespace>/<account>`. Segments around `sa/<account>` are tolerated, as Istio's are.
+fn service_account(identity: &str) -> Option<String> {
+    let namespace = namespace(identity)?;
+    let (_, rest) = identity.split_once("/sa/")?;
+    let account = rest.split('/').next()?;
+    Some(format!("{namespace}/{account}"))
+}

@@ -1,0 +1,146 @@
+//! The backends of a rule and the choice among them.
+
+use std::sync::Arc;
+
+use lateen_mesh::v1;
+use smallvec::SmallVec;
+
+use super::HeaderOperations;
+use crate::destination::{Destination, DestinationKey};
+use crate::explain::{Trace, What};
+use crate::origin::{Objects, Origin};
+use crate::plan::Plan;
+use crate::reason::{Reason, Refusal};
+
+/// A compiled backend.
+#[derive(Debug)]
+pub(crate) struct Backend {
+    pub(crate) origin: Origin,
+    /// Port 0: the listener's.
+    pub(crate) key: DestinationKey,
+    pub(crate) authority: Option<Box<str>>,
+    pub(crate) request_headers: HeaderOperations,
+    pub(crate) response_headers: HeaderOperations,
+    invalid: Option<Invalid>,
+}
+
+/// A backend that cannot be reached, and how requests to it are answered.
+#[derive(Debug)]
+struct Invalid {
+    why: Box<str>,
+    status: u16,
+}
+
+/// The backends of a rule with their running sum of weights.
+#[derive(Debug)]
+pub(crate) struct Backends {
+    list: SmallVec<[Backend; 1]>,
+    cumulative: SmallVec<[u64; 1]>,
+}
+
+/// The destinations that a table refers to by name.
+pub(crate) type BackendRefs = Vec<DestinationKey>;
+
+impl Backends {
+    pub(crate) fn compile(messages: &[v1::Backend], objects: &Objects) -> Result<Self, String> {
+        let mut sum = 0;
+        let cumulative = messages
+            .iter()
+            .map(|message| {
+                sum += u64::from(message.weight);
+                sum
+            })
+            .collect();
+        let list = messages
+            .iter()
+            .map(|message| Backend::compile(message, objects))
+            .collect::<Result<_, _>>()?;
+        Ok(Self { list, cumulative })
+    }
+
+    /// The destinations that must be there; those at the listener's port are not among them.
+    pub(crate) fn references(&self, refs: &mut BackendRefs) {
+        let named = self.list.iter().filter(|it| it.invalid.is_none() && it.key.port != 0);
+        refs.extend(named.map(|backend| backend.key.clone()));
+    }
+
+    /// The backend that a random number falls on, and its destination at this listener's port.
+    pub(crate) fn choose<'p, T: Trace>(
+        &'p self,
+        plan: &'p Plan,
+        port: u16,
+        random: u64,
+        rule: &'p Origin,
+        trace: &mut T,
+    ) -> Result<(&'p Backend, &'p Arc<Destination>), Refusal<'p>> {
+        let Some(backend) = self.draw(random) else {
+            trace.step(What::Backend, rule, false, || "no backend has any weight".to_owned());
+            return Err(Refusal::new(Reason::NoBackend, rule));
+        };
+        let origin = &backend.origin;
+        if let Some(invalid) = &backend.invalid {
+            trace.step(What::Backend, origin, false, || invalid.why.to_string());
+            return Err(Refusal {
+                status: invalid.status,
+                detail: &invalid.why,
+                ..Refusal::new(Reason::InvalidBackend, origin)
+            });
+        }
+        let Some(destination) = plan.destination_at(&backend.key, port) else {
+            trace.step(What::Backend, origin, false, || {
+                format!("{} has no port {port}", backend.key.host)
+            });
+            return Err(Refusal {
+                detail: "the service does not have the listener's port",
+                ..Refusal::new(Reason::InvalidBackend, origin)
+            });
+        };
+        trace.step(What::Backend, origin, true, || {
+            let weights = self.cumulative.last().copied().unwrap_or(0);
+            match self.list.len() {
+                1 => format!("{}, the only one", destination.key()),
+                _ => format!("{}, by weight of {weights}", destination.key()),
+            }
+        });
+        Ok((backend, destination))
+    }
+
+    /// A single backend takes everything, whatever its weight.
+    fn draw(&self, random: u64) -> Option<&Backend> {
+        if let [only] = self.list.as_slice() {
+            return Some(only);
+        }
+        let total = self.cumulative.last().copied().filter(|total| *total > 0)?;
+        let position = random % total;
+        self.list.get(self.cumulative.partition_point(|sum| *sum <= position))
+    }
+}
+
+impl Backend {
+    fn compile(message: &v1::Backend, objects: &Objects) -> Result<Self, String> {
+        let (request_headers, authority) =
+            HeaderOperations::compile(message.request_headers.as_ref())?;
+        let (response_headers, _) = HeaderOperations::compile(message.response_headers.as_ref())?;
+        let port = u16::try_from(message.port)
+            .map_err(|_| format!("backend {}: port {}", message.host, message.port))?;
+        let invalid = (!message.invalid.is_empty()).then(|| Invalid {
+            why: message.invalid.as_str().into(),
+            status: u16::try_from(message.invalid_status)
+                .ok()
+                .filter(|status| (400..600).contains(status))
+                .unwrap_or(503),
+        });
+        Ok(Self {
+            origin: objects.resolve(message.origin.as_ref())?,
+            key: DestinationKey {
+                host: message.host.as_str().into(),
+                port,
+                subset: message.subset.as_str().into(),
+            },
+            authority,
+            request_headers,
+            response_headers,
+            invalid,
+        })
+    }
+}
