@@ -15,7 +15,7 @@ pub use io::{ClientIo, Replay, ServerIo, Transport};
 pub use peer::PeerCertificate;
 
 /// Which way a connection goes, seen from the workload.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Direction {
     /// From the workload into the mesh or out of it.
     Outbound,

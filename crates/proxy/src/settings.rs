@@ -1,6 +1,6 @@
 //! Everything that can be set, with its default.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -178,4 +178,17 @@ pub const fn shift_port(port: u16) -> u16 {
 pub const fn shift_address(mut address: SocketAddr) -> SocketAddr {
     address.set_port(shift_port(address.port()));
     address
+}
+
+/// Whether `address` belongs to a workload of local mode: 127.*w*.0.0/16, *w* from 1. What else
+/// listens on loopback is outside of the mesh, and its ports are what they are.
+#[must_use]
+pub const fn in_local_mesh(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => {
+            let octets = address.octets();
+            octets[0] == 127 && octets[1] != 0
+        }
+        IpAddr::V6(_) => false,
+    }
 }

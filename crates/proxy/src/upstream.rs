@@ -1,5 +1,6 @@
 //! Dialling: a target's address, the connection and its TLS, within one time limit.
 
+use std::cell::Cell;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -7,8 +8,15 @@ use std::time::Duration;
 
 use lateen_engine::destination::Address;
 use lateen_engine::upstream::{Carried, UpstreamTls};
+use lateen_identity::trust::IdentityRefused;
+use rustls_pki_types::ServerName;
+use tokio::net::{TcpSocket, TcpStream, UnixStream};
+use tokio_rustls::TlsConnector;
 
-use crate::connection::ClientIo;
+use crate::connection::{ClientIo, Transport};
+use crate::dns::{Resolver, Unresolved};
+use crate::settings::{in_local_mesh, shift_address};
+use crate::tls::{ClientConfigs, is_unexpected_name};
 
 /// Where to dial and how.
 #[derive(Debug, Clone)]
@@ -76,12 +84,18 @@ pub enum DialError {
     /// The connection failed otherwise.
     #[error("connection failed: {0}")]
     Io(#[source] io::Error),
+    /// The peer's certificate is good, but it is somebody else's.
+    #[error("{0}")]
+    Identity(String),
     /// The handshake failed: the certificate, the version, or what the peer said.
     #[error("TLS handshake failed: {0}")]
     Tls(String),
     /// Mutual TLS is needed and the workload has no certificate yet.
     #[error("the workload has no certificate yet")]
     NoCertificate,
+    /// The endpoint is a name that has no address.
+    #[error(transparent)]
+    Unresolved(Unresolved),
     /// A file or a name that the TLS settings give cannot be used.
     #[error("TLS settings cannot be used: {0}")]
     Settings(String),
@@ -90,14 +104,18 @@ pub enum DialError {
 /// Dials endpoints for one worker.
 #[derive(Debug)]
 pub struct Dialer {
-    shift_ports: bool,
+    local: bool,
+    configs: ClientConfigs,
+    resolver: Resolver,
+    /// Which of a name's addresses comes first at the next dial.
+    turn: Cell<usize>,
 }
 
 impl Dialer {
-    /// `shift_ports`: local mode, ports below 1024 are 20000 higher on the wire.
+    /// `local`: local mode, where ports below 1024 are 20000 higher on the wire.
     #[must_use]
-    pub fn new(shift_ports: bool) -> Self {
-        Self { shift_ports }
+    pub fn new(local: bool, configs: ClientConfigs, resolver: Resolver) -> Self {
+        Self { local, configs, resolver, turn: Cell::new(0) }
     }
 
     /// Connects, and does the TLS handshake.
@@ -105,7 +123,119 @@ impl Dialer {
     /// # Errors
     /// When there is no connection in time or the peer is not who it should be.
     pub async fn dial(&self, target: &Target) -> Result<ClientIo, DialError> {
-        let _ = (self.shift_ports, target);
-        Err(DialError::NoCertificate)
+        let limit = target.connect_timeout;
+        tokio::time::timeout(limit, self.connect(target))
+            .await
+            .unwrap_or(Err(DialError::Timeout(limit)))
+    }
+
+    async fn connect(&self, target: &Target) -> Result<ClientIo, DialError> {
+        let config = self.configs.config(&target.tls, target.carried).await?;
+        let transport = match &target.address {
+            Address::Unix(path) => {
+                let stream = UnixStream::connect(&**path).await.map_err(failed)?;
+                Transport::Unix(stream)
+            }
+            Address::Ip(addresses) => self.connect_one_of(addresses.iter().copied(), target).await?,
+            Address::Name(name) => {
+                let addresses = self.resolver.resolve(name).await?;
+                let turn = self.turn.replace(self.turn.get().wrapping_add(1)) % addresses.len();
+                let (later, first) = addresses.split_at(turn);
+                self.connect_one_of(first.iter().chain(later).copied(), target).await?
+            }
+        };
+        let Some(config) = config else { return Ok(ClientIo::Plain(transport)) };
+        let name = server_name(target)?;
+        let stream = TlsConnector::from(config)
+            .connect(name, transport)
+            .await
+            .map_err(handshake_failed)?;
+        Ok(ClientIo::Tls(Box::new(stream)))
+    }
+
+    /// Tries the addresses in order; the error is that of the last one.
+    async fn connect_one_of(
+        &self,
+        addresses: impl Iterator<Item = IpAddr>,
+        target: &Target,
+    ) -> Result<Transport, DialError> {
+        let mut failure = DialError::Settings("the endpoint has no address".to_owned());
+        for address in addresses {
+            match self.connect_tcp(address, target).await {
+                Ok(stream) => return Ok(Transport::Tcp(stream)),
+                Err(error) => failure = failed(error),
+            }
+        }
+        Err(failure)
+    }
+
+    async fn connect_tcp(&self, address: IpAddr, target: &Target) -> io::Result<TcpStream> {
+        let mut address = SocketAddr::new(address, target.port);
+        if self.local && in_local_mesh(address.ip()) {
+            address = shift_address(address);
+        }
+        let socket = match address {
+            SocketAddr::V4(_) => TcpSocket::new_v4()?,
+            SocketAddr::V6(_) => TcpSocket::new_v6()?,
+        };
+        if let Some(source) = target.source {
+            socket.bind(SocketAddr::new(source, 0))?;
+        }
+        let stream = socket.connect(address).await?;
+        stream.set_nodelay(true)?;
+        Ok(stream)
     }
 }
+
+/// The name to ask for in TLS, and for the outside to look for in the certificate.
+fn server_name(target: &Target) -> Result<ServerName<'static>, DialError> {
+    let name = match &*target.tls {
+        UpstreamTls::Plain => None,
+        UpstreamTls::Mesh(mesh) => Some(&mesh.sni),
+        UpstreamTls::Simple(tls) | UpstreamTls::Mutual { tls, .. } => tls.sni.as_ref(),
+    };
+    if let Some(name) = name.or(target.authority.as_ref()) {
+        return ServerName::try_from(name.to_string())
+            .map_err(|_| DialError::Settings(format!("`{name}` is no server name")));
+    }
+    match &target.address {
+        Address::Name(name) => ServerName::try_from(name.to_string())
+            .map_err(|_| DialError::Settings(format!("`{name}` is no server name"))),
+        Address::Ip(addresses) => addresses
+            .first()
+            .map(|address| ServerName::from(*address))
+            .ok_or_else(|| DialError::Settings("the endpoint has no address".to_owned())),
+        Address::Unix(path) => {
+            Err(DialError::Settings(format!("TLS to unix:{path} needs an explicit `sni`")))
+        }
+    }
+}
+
+fn failed(error: io::Error) -> DialError {
+    if error.kind() == io::ErrorKind::ConnectionRefused {
+        DialError::Refused
+    } else {
+        DialError::Io(error)
+    }
+}
+
+/// rustls puts its own errors into `io::Error`.
+fn handshake_failed(error: io::Error) -> DialError {
+    let Some(tls) = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) else {
+        return DialError::Io(error);
+    };
+    match IdentityRefused::find(tls) {
+        Some(refused) => DialError::Identity(refused.to_string()),
+        None if is_unexpected_name(tls) => DialError::Identity(tls.to_string()),
+        None => DialError::Tls(tls.to_string()),
+    }
+}
+
+impl From<Unresolved> for DialError {
+    fn from(unresolved: Unresolved) -> Self {
+        Self::Unresolved(unresolved)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,6 @@
 //! The certificate of an authenticated peer.
 
+use lateen_identity::SpiffeId;
 use rustls_pki_types::CertificateDer;
 
 /// What a verified client certificate says, kept in the forms in which requests need it.
@@ -7,8 +8,8 @@ use rustls_pki_types::CertificateDer;
 /// One value is shared by all requests of a connection.
 #[derive(Debug)]
 pub struct PeerCertificate {
-    /// The one URI SAN, where it is a SPIFFE ID (`spiffe://…`, whole).
-    pub spiffe: Option<String>,
+    /// The identity of the workload: the one URI SAN, where it is one of Istio's form.
+    pub spiffe: Option<SpiffeId>,
     /// URI SANs in the certificate's order.
     pub uri_sans: Vec<String>,
     /// DNS SANs in the certificate's order.
@@ -19,4 +20,20 @@ pub struct PeerCertificate {
     pub sha256: String,
     /// The certificate itself.
     pub der: CertificateDer<'static>,
+}
+
+impl PeerCertificate {
+    /// Reads a leaf certificate that a verifier has accepted; `None` if it cannot be read.
+    #[must_use]
+    pub fn read(leaf: &CertificateDer<'_>) -> Option<Self> {
+        let read = lateen_identity::PeerCertificate::read(leaf)?;
+        Some(Self {
+            spiffe: read.identity(),
+            uri_sans: read.uris,
+            dns_sans: read.dns_names,
+            subject: read.subject,
+            sha256: read.hash,
+            der: leaf.clone().into_owned(),
+        })
+    }
 }
