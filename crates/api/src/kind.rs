@@ -159,12 +159,6 @@ impl Kind {
             group => format!("{group}/{version}"),
         }
     }
-
-    /// Whether the kind is one of Kubernetes itself, where fields that are not declared here belong to
-    /// newer versions or to others.
-    pub fn is_kubernetes(self) -> bool {
-        !self.group().ends_with("istio.io")
-    }
 }
 
 /// The name; the one of the Gateway API's Gateway says so, since Istio has a Gateway too.

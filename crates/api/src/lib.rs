@@ -17,10 +17,10 @@
 //! ",
 //!     "reviews.yaml",
 //! );
-//! assert!(parsed.objects.is_empty());
+//! assert_eq!(parsed.objects[0].reference().to_string(), "VirtualService default/reviews");
 //! assert_eq!(
 //!     parsed.diagnostics[0].to_string(),
-//!     "reviews.yaml:10:7: error[unknown-field]: VirtualService default/reviews: \
+//!     "reviews.yaml:10:7: warning[unknown-field]: VirtualService default/reviews: \
 //!      spec.http[0].route[0].weihgt: `weihgt` is not a field of HttpRouteDestination; \
 //!      did you mean `weight`?",
 //! );

@@ -59,7 +59,7 @@ pub struct ParsedMeshConfig {
 /// Reads the settings of a mesh as they stand under the ConfigMap's key `mesh`.
 pub fn parse_mesh_config(text: &str, file: &str) -> ParsedMeshConfig {
     let file: Arc<str> = Arc::from(file);
-    let mut decoder = Decoder::new(Severity::Error);
+    let mut decoder = Decoder::new(Severity::Warning);
     let mesh = mesh_config(text, None, &mut decoder);
     let mut decoded = decoder.finish();
     let mut validator = Validator::default();
@@ -151,8 +151,7 @@ impl Reader {
     }
 
     fn object(&mut self, node: &Node, entries: &[Entry], kind: Kind, api_version: &str) {
-        let unknown = if kind.is_kubernetes() { Severity::Warning } else { Severity::Error };
-        let mut decoder = Decoder::new(unknown);
+        let mut decoder = Decoder::new(unknown_field(kind));
         decoder.root(node.position);
         let meta = meta(node, kind, &mut decoder);
         let spec = if kind.support() == Support::Honoured {
@@ -250,6 +249,12 @@ fn finish_diagnostics(
     (positions, diagnostics)
 }
 
+/// How serious it is that an object sets a field that its kind does not have. Istio and the API server drop such
+/// a field and go on. For policies that is not safe: without the field they may allow more.
+fn unknown_field(kind: Kind) -> Severity {
+    if kind.group() == "security.istio.io" { Severity::Error } else { Severity::Warning }
+}
+
 /// Reads who the object is.
 fn meta(node: &Node, kind: Kind, decoder: &mut Decoder) -> ObjectMeta {
     let entry = node.entries().and_then(|all| all.iter().find(|entry| entry.key == "metadata"));
@@ -324,9 +329,7 @@ fn config_map(meta: &ObjectMeta, entries: &[Entry], decoder: &mut Decoder) -> Sp
         return Spec::ConfigMap(config_map);
     }
     let start = entry.value.position;
-    let mesh = decoder.field("data.mesh", entry.position, |decoder| {
-        decoder
-            .with_unknown_field(Severity::Error, |decoder| mesh_config(text, Some(start), decoder))
-    });
+    let mesh = decoder
+        .field("data.mesh", entry.position, |decoder| mesh_config(text, Some(start), decoder));
     Spec::MeshConfig(Box::new(mesh))
 }

@@ -21,7 +21,7 @@ message! {
 impl Secret {
     /// The bytes under a key, from either field; text wins, as it does in the API server.
     pub fn bytes(&self, key: &str) -> Option<&[u8]> {
-        let text = self.string_data.get(key).map(|text| text.as_bytes());
+        let text = self.string_data.get(key).map(String::as_bytes);
         text.or_else(|| self.data.get(key).map(|bytes| bytes.0.as_slice()))
     }
 }

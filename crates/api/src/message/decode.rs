@@ -179,18 +179,6 @@ impl Decoder {
         self.path.back(mark);
     }
 
-    /// Changes how serious an undeclared field is for as long as `inside` runs.
-    pub(crate) fn with_unknown_field<T>(
-        &mut self,
-        severity: Severity,
-        inside: impl FnOnce(&mut Self) -> T,
-    ) -> T {
-        let before = std::mem::replace(&mut self.unknown_field, severity);
-        let result = inside(self);
-        self.unknown_field = before;
-        result
-    }
-
     /// Notes that Lateen does not act on the object at all yet.
     pub(crate) fn kind_not_honoured(&mut self, kind: Kind, position: Position) {
         let mark = self.path.field("kind");

@@ -135,7 +135,8 @@ fn port_text(text: &str) -> syntax::Check {
     }
 }
 
-/// A path with `*` at one end, or a template: `{*}` for a segment, `{**}` for the rest, each a segment of its own.
+/// A path with `*` at one end, or a template: `{*}` for a segment, and as the last of these `{**}` for any number, each
+/// a segment of its own.
 fn path_pattern(path: &str) -> syntax::Check {
     let templated = path.contains("{*}") || path.contains("{**}");
     if !templated {
@@ -143,17 +144,16 @@ fn path_pattern(path: &str) -> syntax::Check {
     }
     let mut rest_seen = false;
     for segment in path.split('/') {
-        if rest_seen {
-            return Err(format!("nothing can follow `{{**}}` in `{path}`"));
-        }
         match segment {
+            "{*}" | "{**}" if rest_seen => {
+                return Err(format!("no other template can follow `{{**}}` in `{path}`"));
+            }
             "{**}" => rest_seen = true,
             "{*}" => {}
             other if other.contains(['{', '}', '*']) => {
-                let message = format!(
+                return Err(format!(
                     "`{other}` in `{path}`: a template is a segment of its own, without other `*`"
-                );
-                return Err(message);
+                ));
             }
             _ => {}
         }

@@ -87,7 +87,7 @@ fn cookie(v: &mut Validator, cookie: &HttpCookie) {
 }
 
 fn is_prime(number: u64) -> bool {
-    number > 1 && (2..).take_while(|d| d * d <= number).all(|d| number % d != 0)
+    number > 1 && (2..).take_while(|d| d * d <= number).all(|d| !number.is_multiple_of(d))
 }
 
 /// Also for the mesh.
@@ -134,7 +134,7 @@ fn distribute(v: &mut Validator, distribute: &LocalityDistribute) {
     });
     if total != 100 {
         v.field("to", |v| {
-            v.error(Code::Inconsistent, format!("the shares add up to {total}, not 100"))
+            v.error(Code::Inconsistent, format!("the shares add up to {total}, not 100"));
         });
     }
     v.field("to", |v| localities(v, &distribute.to.keys().collect::<Vec<_>>()));

@@ -55,7 +55,7 @@ pub(super) fn settings(v: &mut Validator, mesh: &MeshConfig) {
 
 fn trust_domains(v: &mut Validator, mesh: &MeshConfig) {
     let check = |domain: &str| {
-        let valid = domain.split('.').all(|label| syntax::is_label(label));
+        let valid = domain.split('.').all(syntax::is_label);
         if valid { Ok(()) } else { Err(format!("`{domain}` is not a trust domain")) }
     };
     v.check_field("trustDomain", check(&mesh.trust_domain));

@@ -156,11 +156,11 @@ fn check_endpoint(v: &mut Validator, endpoint: &WorkloadEntry, entry: &ServiceEn
     let unix = endpoint.address.starts_with("unix://");
     workload(v, endpoint);
     match entry.resolution {
-        Resolution::Static if !unix && !endpoint.address.is_empty() => {
-            if !syntax::is_ip(&endpoint.address) {
-                let message = format!("`{}` is not an IP address", endpoint.address);
-                v.check_field("address", Err(message));
-            }
+        Resolution::Static
+            if !unix && !endpoint.address.is_empty() && !syntax::is_ip(&endpoint.address) =>
+        {
+            let message = format!("`{}` is not an IP address", endpoint.address);
+            v.check_field("address", Err(message));
         }
         Resolution::Dns | Resolution::DnsRoundRobin if unix => {
             v.check_field("address", Err("a Unix socket needs resolution STATIC".to_owned()));
