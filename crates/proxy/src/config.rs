@@ -1,1 +1,239 @@
-//! The client of the native stream.
+//! The client of the native stream: cuts become plans.
+//!
+//! [`Client`] runs on the configuration thread. It keeps one delta xDS stream to the control plane,
+//! puts responses together into cuts, has the engine compile them, and swaps the plan in: a cut is
+//! seen whole or not at all ([`store`]). What the engine refuses is answered with a NACK, and the
+//! last good plan stays. Without a control plane the proxy runs on what it has.
+//!
+//! Workers see [`Plans`]: the plan in force, and [`Plans::need`] for the details of a destination
+//! that was not used before.
+
+mod client;
+mod credentials;
+mod demand;
+mod node;
+mod store;
+mod usage;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use lateen_engine::Plan;
+use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
+
+pub use client::Client;
+pub use credentials::Credentials;
+pub use node::node_id;
+
+use crate::handover::Resource;
+use crate::telemetry::Reason;
+use demand::Demand;
+
+/// The plan in force, and what workers may ask of it. Clones share everything.
+#[derive(Debug, Clone)]
+pub struct Plans {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    plan: ArcSwap<Plan>,
+    /// Counts the plans; grows with each.
+    version: AtomicU64,
+    /// The same number, for those who wait.
+    changed: watch::Sender<u64>,
+    ready: watch::Sender<bool>,
+    status: Mutex<Status>,
+    resources: Mutex<Arc<Vec<Resource>>>,
+    demand: Demand,
+}
+
+/// Why the details of a destination are not there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NeedError {
+    /// The control plane did not send them in time.
+    #[error("the control plane did not send the details in time")]
+    TimedOut,
+    /// The control plane is away.
+    #[error("the control plane is away")]
+    Disconnected,
+    /// The control plane knows no such host.
+    #[error("the control plane knows no such host")]
+    Unknown,
+    /// Too many destinations are waited for already.
+    #[error("too many destinations are waited for already")]
+    Overloaded,
+}
+
+impl NeedError {
+    /// The reason of the answer.
+    #[must_use]
+    pub const fn reason(self) -> Reason {
+        match self {
+            // The directory and the details are of different moments: the next cut settles it.
+            Self::TimedOut | Self::Unknown => Reason::DetailsTimedOut,
+            Self::Disconnected => Reason::ControlPlaneAway,
+            Self::Overloaded => Reason::TooManyPendingDetails,
+        }
+    }
+}
+
+/// How the proxy stands with its control plane.
+#[derive(Debug, Clone, Default)]
+pub struct Status {
+    /// Whether there is a stream.
+    pub connected: bool,
+    /// When that last changed; `None`: it never has.
+    pub since: Option<Instant>,
+    /// Streams that were opened.
+    pub connections: u64,
+    /// Why the last stream ended, or did not come about.
+    pub last_error: Option<String>,
+    /// Number of the last cut that was applied, as the control plane counts.
+    pub cut: Option<u64>,
+    /// Cuts that were applied.
+    pub applied: u64,
+    /// Cuts that were refused.
+    pub rejected: u64,
+    /// Why the last cut was refused; `None` once a later one has been applied.
+    pub rejection: Option<String>,
+    /// Directory entries whose details are subscribed to.
+    pub subscriptions: usize,
+}
+
+impl Plans {
+    /// An empty plan, and the other end for the client.
+    fn new() -> (Self, mpsc::Receiver<String>) {
+        let (demand, wanted) = Demand::new();
+        let shared = Shared {
+            plan: ArcSwap::from_pointee(Plan::default()),
+            version: AtomicU64::new(0),
+            changed: watch::Sender::new(0),
+            ready: watch::Sender::new(false),
+            status: Mutex::default(),
+            resources: Mutex::default(),
+            demand,
+        };
+        (Self { shared: Arc::new(shared) }, wanted)
+    }
+
+    /// A plan that never changes, without a control plane: for tests of what stands on it.
+    #[must_use]
+    pub fn fixed(plan: Arc<Plan>) -> Self {
+        let (plans, _) = Self::new();
+        plans.swap(plan, Arc::default());
+        plans
+    }
+
+    /// The plan in force.
+    #[must_use]
+    pub fn current(&self) -> Arc<Plan> {
+        self.shared.plan.load_full()
+    }
+
+    /// Grows with each plan: a worker that keeps a reference to one compares this, which is a load
+    /// of a number that hardly ever changes, and takes [`Plans::current`] when it differs.
+    #[must_use]
+    pub fn version(&self) -> u64 {
+        self.shared.version.load(Ordering::Acquire)
+    }
+
+    /// The version of the plan in force, for those who wait for the next.
+    #[must_use]
+    pub fn changed(&self) -> watch::Receiver<u64> {
+        self.shared.changed.subscribe()
+    }
+
+    /// Whether a first cut has been applied.
+    #[must_use]
+    pub fn ready(&self) -> watch::Receiver<bool> {
+        self.shared.ready.subscribe()
+    }
+
+    /// How the proxy stands with its control plane.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        self.shared.lock_status().clone()
+    }
+
+    /// The resources in force, in the order of their names: what a successor starts with and what
+    /// the admin endpoint shows.
+    #[must_use]
+    pub fn resources(&self) -> Arc<Vec<Resource>> {
+        Arc::clone(&self.shared.resources.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Waits until the details of a directory entry are in the plan, no longer than `limit`. Then
+    /// the decision that needed them is made again.
+    ///
+    /// # Errors
+    /// When they do not come. While the control plane is away for good, that is said at once.
+    pub async fn need(&self, host: &str, limit: Duration) -> Result<(), NeedError> {
+        let mut changed = self.changed();
+        if self.current().has_details(host) {
+            return Ok(());
+        }
+        if self.away_for_good(limit) {
+            return Err(NeedError::Disconnected);
+        }
+        let wait = self.shared.demand.ask(host).ok_or(NeedError::Overloaded)?;
+        let settled = async {
+            loop {
+                // Marked as seen before looking, so that no change in between is missed.
+                changed.mark_unchanged();
+                if self.current().has_details(host) {
+                    return Ok(());
+                }
+                if wait.is_unknown() {
+                    return Err(NeedError::Unknown);
+                }
+                if changed.changed().await.is_err() {
+                    return Err(NeedError::Disconnected);
+                }
+            }
+        };
+        match tokio::time::timeout(limit, settled).await {
+            Ok(answer) => answer,
+            Err(_) if self.shared.lock_status().connected => Err(NeedError::TimedOut),
+            Err(_) => Err(NeedError::Disconnected),
+        }
+    }
+
+    /// Whether the control plane has been away for longer than a request would wait.
+    fn away_for_good(&self, limit: Duration) -> bool {
+        let status = self.shared.lock_status();
+        !status.connected && status.since.is_some_and(|since| since.elapsed() > limit)
+    }
+
+    fn swap(&self, plan: Arc<Plan>, resources: Arc<Vec<Resource>>) {
+        self.shared.plan.store(plan);
+        *self.shared.resources.lock().unwrap_or_else(PoisonError::into_inner) = resources;
+        self.shared.ready.send_replace(true);
+        self.announce();
+    }
+
+    /// Wakes those who wait for a change.
+    fn announce(&self) {
+        let version = self.shared.version.fetch_add(1, Ordering::AcqRel) + 1;
+        self.shared.changed.send_replace(version);
+    }
+}
+
+impl Shared {
+    fn lock_status(&self) -> std::sync::MutexGuard<'_, Status> {
+        self.status.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A copy that holds no more memory than its length: bodies of a response are parts of one buffer,
+/// which any of them would keep.
+fn compact(bytes: &Bytes) -> Bytes {
+    Bytes::copy_from_slice(bytes)
+}
