@@ -41,6 +41,7 @@ pub mod diagnostic;
 pub mod duration;
 pub mod export_to;
 pub mod host;
+mod json;
 pub mod kind;
 pub mod kubernetes;
 pub mod mesh_config;

@@ -1,12 +1,10 @@
 //! How the objects that users write are described: once, and everything else follows.
 //!
-//! A kind is declared with [`message!`](crate::message::message), [`oneof!`](crate::message::oneof) and
-//! [`enumeration!`](crate::message::enumeration). From one declaration come the Rust type, the decoder by the rules of protobuf's
-//! JSON form, and a static descriptor with every field's name, type, documentation and whether
-//! Lateen honours it. The descriptor feeds the account of fields and, later, the custom resource
-//! definitions.
+//! A kind is declared with `message!`, `oneof!` and `enumeration!`. From one declaration come the Rust
+//! type, the decoder by the rules of protobuf's JSON form, and a static descriptor with every field's name,
+//! type, documentation and whether Lateen honours it. The descriptor feeds the account of fields and, later,
+//! the custom resource definitions.
 
-mod decode;
 mod define;
 mod scalar;
 

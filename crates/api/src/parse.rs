@@ -163,7 +163,10 @@ impl Reader {
         let mut decoded = decoder.finish();
         let mut validator = Validator::default();
         validate::metadata(&mut validator, &meta);
-        validate::spec(&mut validator, &meta, &spec);
+        // What could not be decoded is missing, and complaints about that would mislead.
+        if decoded.findings.iter().all(|it| it.severity != Severity::Error) {
+            validate::spec(&mut validator, &meta, &spec);
+        }
         let checked = validator.finish();
         decoded.findings.extend(checked.findings);
         decoded.not_honoured.extend(checked.not_honoured);

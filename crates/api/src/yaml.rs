@@ -5,6 +5,7 @@
 
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle, ScanError, Span, StrInput};
 
+use crate::json;
 use crate::value::{Entry, Node, Position, Value};
 
 /// How deep a document may be nested.
@@ -27,6 +28,11 @@ pub struct SyntaxError {
 /// Reads every document of a text. Empty documents are left out.
 pub fn documents(text: &str) -> Vec<Result<Node, SyntaxError>> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    if text.trim_start().starts_with(['{', '['])
+        && let Some(documents) = json::documents(text)
+    {
+        return documents.into_iter().map(Ok).collect();
+    }
     let mut documents = Vec::new();
     for (first_line, chunk) in split(text) {
         if chunk.lines().any(|line| !is_blank(line)) {

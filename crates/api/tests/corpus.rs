@@ -1,5 +1,8 @@
 //! Istio's own verdicts about whole objects, from the corpus `crd-validation`, against ours.
 
+#![cfg(test)]
+
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use lateen_api::value::{Node, Value};
@@ -279,6 +282,7 @@ fn what_other_corpora_configure_is_read() {
         return;
     };
     let (mut objects, mut refused) = (0, Vec::new());
+    let mut not_honoured = BTreeMap::<String, usize>::new();
     for file in yaml_files(&corpora.join("simulation")).chain(yaml_files(&corpora.join("authz"))) {
         let text = std::fs::read_to_string(&file).unwrap();
         let document = yaml::documents(&text).remove(0).unwrap();
@@ -287,11 +291,14 @@ fn what_other_corpora_configure_is_read() {
             for item in items {
                 let parsed = parse_node(item, &file.to_string_lossy());
                 objects += parsed.objects.len();
+                for field in parsed.objects.iter().flat_map(|object| object.not_honoured()) {
+                    *not_honoured.entry(field.pattern()).or_default() += 1;
+                }
                 refused.extend(messages(&parsed, Severity::Error));
             }
         }
     }
-    println!("{objects} objects read");
+    println!("{objects} objects read; not honoured in them: {not_honoured:#?}");
     assert!(objects > 100, "only {objects} objects");
     assert!(refused.is_empty(), "{}", refused.join("\n"));
 }

@@ -112,8 +112,8 @@ fn egress_listeners(v: &mut Validator, listeners: &[IstioEgressListener]) {
             v.missing("port", "only the last listener may leave out its port");
         }
         egress(v, listener);
-        let number = listener.port.as_ref().map_or(0, |port| port.number);
-        if !binds.insert((number, listener.bind.clone())) {
+        let place = listener.port.as_ref().map(|port| (port.number, listener.bind.clone()));
+        if place.is_some_and(|place| !binds.insert(place)) {
             v.error(Code::Inconsistent, "another listener has the same port and bind address");
         }
     });
