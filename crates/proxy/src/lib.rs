@@ -10,8 +10,8 @@
 //! A connection's life, in the order of the modules that it passes through:
 //!
 //! 1. [`listen`] accepts it and hands it to the [`worker`] with the least to do;
-//! 2. [`detect`] looks at the first bytes where the plan says so, [`tls`] takes the mesh's mutual
-//!    TLS or a gateway's TLS off;
+//! 2. [`serve`] has the plan decide about it: [`detect`] looks at the first bytes where the plan
+//!    says so, [`tls`] takes the mesh's mutual TLS or a gateway's TLS off;
 //! 3. [`tcp`] relays it, or [`http`] serves its requests, each through [`upstream`] to the
 //!    endpoint that the plan picked;
 //! 4. [`telemetry`] counts and logs what became of it, with a stable reason for every answer that
@@ -28,6 +28,7 @@ pub mod handover;
 pub mod http;
 pub mod listen;
 pub mod run;
+pub mod serve;
 pub mod settings;
 pub mod tcp;
 pub mod telemetry;

@@ -3,9 +3,13 @@
 mod clock;
 mod context;
 mod drain;
+mod endpoints;
 mod random;
+mod thread;
 
 pub use clock::Clock;
 pub use context::WorkerContext;
 pub use drain::{DrainPhase, DrainSignal, DrainWatch};
+pub use endpoints::{DestinationCells, View};
 pub use random::Random;
+pub use thread::{Parts, Worker};

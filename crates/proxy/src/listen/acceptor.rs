@@ -1,16 +1,20 @@
 //! The thread that accepts.
+//!
+//! It waits for all listening sockets at once and does nothing but accept and hand out, so it polls
+//! them itself: a runtime of its own would register every accepted socket only for the worker to
+//! register it again.
 
 use std::collections::BTreeMap;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use tokio::io::unix::AsyncFd;
-use tokio::sync::{mpsc, oneshot};
-use tokio::task::{JoinHandle, LocalSet};
+use rustix::event::{EventfdFlags, Timespec, epoll, eventfd};
+use tokio::sync::oneshot;
 
 use super::socket::{Inherited, accept, bind};
 use super::{Accepted, Handout, Listener};
@@ -18,11 +22,14 @@ use super::{Accepted, Handout, Listener};
 /// How often an address that could not be bound is tried again.
 const RETRY: Duration = Duration::from_secs(2);
 
-/// How long a listener rests when the process has no file descriptor left.
+/// How long accepting rests when the process has no file descriptor left.
 const EXHAUSTED: Duration = Duration::from_millis(50);
 
 /// Connections that one listener accepts before the others have their turn.
 const BURST: usize = 32;
+
+/// The token of the event that announces a command; listeners count from 1.
+const COMMAND: u64 = 0;
 
 /// What listens and what does not, for the admin endpoint.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -45,7 +52,9 @@ enum Command {
 /// The handle of the accepting thread. The thread ends when it is dropped.
 #[derive(Debug)]
 pub struct Acceptor {
-    commands: mpsc::UnboundedSender<Command>,
+    /// `None` only while it is being dropped.
+    commands: Option<Sender<Command>>,
+    wake: Arc<OwnedFd>,
     report: Arc<Mutex<ListenReport>>,
 }
 
@@ -53,31 +62,36 @@ impl Acceptor {
     /// Starts the thread.
     ///
     /// # Errors
-    /// When the thread or its runtime cannot be started.
+    /// When the thread cannot be started, or there are no file descriptors left.
     pub fn start(handout: Handout, inherited: Inherited) -> io::Result<Self> {
-        let (commands, inbox) = mpsc::unbounded_channel();
+        let (commands, inbox) = channel();
         let report = Arc::new(Mutex::new(ListenReport::default()));
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let wake = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
+        let poll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+        let data = epoll::EventData::new_u64(COMMAND);
+        epoll::add(&poll, &wake, data, epoll::EventFlags::IN)?;
         let state = State {
+            poll,
+            wake: Arc::clone(&wake),
+            inbox,
             handout,
             inherited: Some(inherited),
             running: BTreeMap::new(),
+            tokens: BTreeMap::new(),
+            next_token: COMMAND + 1,
             wanted: Vec::new(),
             report: Arc::clone(&report),
         };
-        thread::Builder::new().name("lateen-accept".to_owned()).spawn(move || {
-            LocalSet::new().block_on(&runtime, state.run(inbox));
-        })?;
-        Ok(Self { commands, report })
+        thread::Builder::new().name("lateen-accept".to_owned()).spawn(move || state.run())?;
+        Ok(Self { commands: Some(commands), wake, report })
     }
 
-    /// Makes `listeners` the set; returns when what can be bound is bound.
+    /// Makes `listeners`, sorted, the set; returns when what can be bound is bound.
     pub async fn set(&self, listeners: Vec<Listener>) {
         let (done, wait) = oneshot::channel();
-        if self.commands.send(Command::Set(listeners, done)).is_ok() {
-            // An error says that the thread has ended, which happens only while stopping.
-            let _ = wait.await;
-        }
+        self.send(Command::Set(listeners, done));
+        // An error says that the thread has ended, which happens only while stopping.
+        let _ = wait.await;
     }
 
     /// Copies of all listening sockets.
@@ -85,18 +99,16 @@ impl Acceptor {
     /// # Errors
     /// When they cannot be copied (no descriptors left), or the acceptor has stopped.
     pub async fn export(&self) -> io::Result<Vec<OwnedFd>> {
-        let stopped = || io::Error::other("the acceptor has stopped");
         let (reply, sockets) = oneshot::channel();
-        self.commands.send(Command::Export(reply)).map_err(|_| stopped())?;
-        sockets.await.map_err(|_| stopped())?
+        self.send(Command::Export(reply));
+        sockets.await.map_err(|_| io::Error::other("the acceptor has stopped"))?
     }
 
     /// Accepts what is waiting and closes every listener.
     pub async fn stop(&self) {
         let (done, wait) = oneshot::channel();
-        if self.commands.send(Command::Stop(done)).is_ok() {
-            let _ = wait.await;
-        }
+        self.send(Command::Stop(done));
+        let _ = wait.await;
     }
 
     /// What listens and what does not.
@@ -104,55 +116,115 @@ impl Acceptor {
     pub fn report(&self) -> ListenReport {
         self.report.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
+
+    fn send(&self, command: Command) {
+        if let Some(commands) = &self.commands {
+            // Without a receiver the thread has ended, and with it the channel of the answer.
+            let _ = commands.send(command);
+        }
+        self.wake();
+    }
+
+    fn wake(&self) {
+        // The counter cannot overflow: it is read at every wake-up.
+        let _ = rustix::io::write(&self.wake, &1u64.to_ne_bytes());
+    }
+}
+
+impl Drop for Acceptor {
+    fn drop(&mut self) {
+        self.commands = None;
+        self.wake();
+    }
 }
 
 struct State {
+    poll: OwnedFd,
+    wake: Arc<OwnedFd>,
+    inbox: Receiver<Command>,
     handout: Handout,
     /// `None` once the first set has taken what it wanted.
     inherited: Option<Inherited>,
     running: BTreeMap<SocketAddr, Running>,
+    tokens: BTreeMap<u64, SocketAddr>,
+    next_token: u64,
     wanted: Vec<Listener>,
     report: Arc<Mutex<ListenReport>>,
 }
 
 struct Running {
     listener: Listener,
-    socket: Arc<TcpListener>,
-    task: JoinHandle<()>,
+    socket: TcpListener,
+    token: u64,
+}
+
+/// Whether the thread goes on.
+enum Next {
+    Continue,
+    End,
 }
 
 impl State {
-    async fn run(mut self, mut inbox: mpsc::UnboundedReceiver<Command>) {
+    fn run(mut self) {
+        let mut events = Vec::with_capacity(256);
+        let mut tried = Instant::now();
         loop {
             let failed = self.running.len() < self.wanted.len();
-            let command = tokio::select! {
-                command = inbox.recv() => command,
-                () = tokio::time::sleep(RETRY), if failed => {
-                    self.reconcile();
-                    continue;
+            let timeout = failed.then(|| RETRY.saturating_sub(tried.elapsed()));
+            let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
+            events.clear();
+            let buffer = rustix::buffer::spare_capacity(&mut events);
+            match epoll::wait(&self.poll, buffer, timeout.as_ref()) {
+                Ok(_) | Err(rustix::io::Errno::INTR) => {}
+                Err(error) => {
+                    tracing::error!(%error, "cannot wait for connections; accepting has stopped");
+                    return;
                 }
-            };
-            match command {
-                Some(Command::Set(wanted, done)) => {
+            }
+            for event in &events {
+                if event.data.u64() == COMMAND {
+                    if matches!(self.obey(), Next::End) {
+                        return;
+                    }
+                } else {
+                    self.accept_burst(event.data.u64());
+                }
+            }
+            if failed && tried.elapsed() >= RETRY {
+                self.reconcile();
+                tried = Instant::now();
+            }
+        }
+    }
+
+    fn obey(&mut self) -> Next {
+        let mut count = [0; 8];
+        // Nothing to read says that an earlier read took this one's count too.
+        let _ = rustix::io::read(&self.wake, &mut count);
+        loop {
+            match self.inbox.try_recv() {
+                Ok(Command::Set(wanted, done)) => {
                     self.wanted = wanted;
                     self.reconcile();
                     // Who asked may not care when it is done.
                     let _ = done.send(());
                 }
-                Some(Command::Export(reply)) => {
-                    let copies = self.running.values().map(|running| {
-                        running.socket.try_clone().map(OwnedFd::from)
-                    });
+                Ok(Command::Export(reply)) => {
+                    let copies = self
+                        .running
+                        .values()
+                        .map(|running| running.socket.try_clone().map(OwnedFd::from));
                     let _ = reply.send(copies.collect());
                 }
-                Some(Command::Stop(done)) => {
-                    self.close(|_| true);
+                Ok(Command::Stop(done)) => {
                     self.wanted.clear();
+                    self.close(|_| true);
                     self.inherited = None;
                     self.publish(BTreeMap::new());
                     let _ = done.send(());
                 }
-                None => return,
+                Err(TryRecvError::Empty) => return Next::Continue,
+                Err(TryRecvError::Disconnected) => return Next::End,
             }
         }
     }
@@ -180,27 +252,52 @@ impl State {
 
     fn open(&mut self, listener: Listener) -> io::Result<()> {
         let inherited = self.inherited.as_mut().and_then(|inherited| inherited.take(listener.bind));
-        let socket = Arc::new(match inherited {
+        let socket = match inherited {
             Some(socket) => socket,
             None => bind(listener.bind)?,
-        });
-        let polled = AsyncFd::register(Arc::clone(&socket))?;
-        let task = tokio::task::spawn_local(accept_all(polled, listener, self.handout.clone()));
-        self.running.insert(listener.bind, Running { listener, socket, task });
+        };
+        let token = self.next_token;
+        self.next_token += 1;
+        let data = epoll::EventData::new_u64(token);
+        epoll::add(&self.poll, &socket, data, epoll::EventFlags::IN)?;
+        self.tokens.insert(token, listener.bind);
+        self.running.insert(listener.bind, Running { listener, socket, token });
         Ok(())
     }
 
     fn close(&mut self, which: impl Fn(&Listener) -> bool) {
-        let handout = &self.handout;
-        self.running.retain(|_, running| {
+        let Self { running, tokens, handout, poll, .. } = self;
+        running.retain(|_, running| {
             let close = which(&running.listener);
             if close {
-                running.task.abort();
+                tokens.remove(&running.token);
                 // Clients whose connections the kernel has completed are not turned away.
-                while accept_one(&running.socket, running.listener, handout).is_ok() {}
+                while accept_one(running, handout).is_ok() {}
+                // A copy of the socket in another process would keep it in the set.
+                if let Err(error) = epoll::delete(poll.as_fd(), &running.socket) {
+                    tracing::warn!(address = %running.listener.bind, %error, "listener not forgotten");
+                }
             }
             !close
         });
+    }
+
+    fn accept_burst(&self, token: u64) {
+        let Some(running) = self.tokens.get(&token).and_then(|bind| self.running.get(bind)) else {
+            return;
+        };
+        for _ in 0..BURST {
+            match accept_one(running, &self.handout) {
+                Ok(()) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(error) if is_transient(&error) => {}
+                Err(error) => {
+                    tracing::warn!(address = %running.listener.bind, %error, "cannot accept");
+                    thread::sleep(EXHAUSTED);
+                    return;
+                }
+            }
+        }
     }
 
     fn publish(&self, failed: BTreeMap<SocketAddr, String>) {
@@ -212,28 +309,6 @@ impl State {
             }
         }
         *report = ListenReport { listening, failed };
-    }
-}
-
-async fn accept_all(socket: AsyncFd<Arc<TcpListener>>, listener: Listener, handout: Handout) {
-    loop {
-        let Ok(mut ready) = socket.readable().await else { return };
-        for _ in 0..BURST {
-            match accept_one(socket.get_ref(), listener, &handout) {
-                Ok(()) => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    ready.clear_ready();
-                    break;
-                }
-                Err(error) if is_transient(&error) => {}
-                Err(error) => {
-                    tracing::warn!(address = %listener.bind, %error, "cannot accept");
-                    tokio::time::sleep(EXHAUSTED).await;
-                    break;
-                }
-            }
-        }
-        tokio::task::yield_now().await;
     }
 }
 
@@ -253,8 +328,9 @@ fn is_transient(error: &io::Error) -> bool {
     )
 }
 
-fn accept_one(socket: &TcpListener, listener: Listener, handout: &Handout) -> io::Result<()> {
-    let (stream, remote) = accept(socket)?;
+fn accept_one(running: &Running, handout: &Handout) -> io::Result<()> {
+    let (stream, remote) = accept(&running.socket)?;
+    let listener = &running.listener;
     // Beyond the limit the socket is closed, which `give` counts.
     let _ = handout.give(|slot| Accepted {
         stream,
