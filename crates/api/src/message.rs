@@ -5,6 +5,7 @@
 //! type, documentation and whether Lateen honours it. The descriptor feeds the account of fields and, later,
 //! the custom resource definitions.
 
+mod decode;
 mod define;
 mod scalar;
 
