@@ -26,6 +26,8 @@ pub mod token;
 pub mod trust;
 pub mod workload;
 
+#[cfg(test)]
+mod openssl;
 mod provider;
 mod spiffe;
 

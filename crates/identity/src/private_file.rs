@@ -100,14 +100,15 @@ pub fn write_public(path: &Path, contents: &[u8]) -> Result<(), FileError> {
 /// # Errors
 /// What the operating system refuses.
 pub fn create_private(path: &Path, contents: &[u8]) -> Result<bool, FileError> {
-    let temporary = write_beside(path, contents, OWNER_ONLY)?;
-    let linked = fs::hard_link(&temporary, path);
-    let removed = fs::remove_file(&temporary).map_err(FileError::io("remove", &temporary));
-    match linked {
-        Ok(()) => removed.map(|()| true),
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => removed.map(|()| false),
-        Err(error) => Err(FileError::io("create", path)(error)),
-    }
+    create(path, contents, OWNER_ONLY)
+}
+
+/// As [`create_private`], for a file that everyone may read.
+///
+/// # Errors
+/// What the operating system refuses.
+pub fn create_public(path: &Path, contents: &[u8]) -> Result<bool, FileError> {
+    create(path, contents, EVERYONE_READS)
 }
 
 /// Makes a folder that only its owner can enter, with its parents; one that is there is left alone.
@@ -121,6 +122,17 @@ pub fn create_private_dir(path: &Path) -> Result<(), FileError> {
         .mode(0o700)
         .create(path)
         .map_err(FileError::io("create", path))
+}
+
+fn create(path: &Path, contents: &[u8], mode: u32) -> Result<bool, FileError> {
+    let temporary = write_beside(path, contents, mode)?;
+    let linked = fs::hard_link(&temporary, path);
+    let removed = fs::remove_file(&temporary).map_err(FileError::io("remove", &temporary));
+    match linked {
+        Ok(()) => removed.map(|()| true),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => removed.map(|()| false),
+        Err(error) => Err(FileError::io("create", path)(error)),
+    }
 }
 
 fn permissions(file: &File, path: &Path) -> Result<u32, FileError> {

@@ -16,6 +16,11 @@ use crate::{crypto_provider, spiffe};
 
 /// The mesh's roots and trust domains, shared by every verifier and swapped while in use: a
 /// handshake sees the old or the new ones, never a mixture.
+///
+/// A TLS session that is resumed is not verified again. Where what is swapped here shall count from
+/// the next connection on, and where a session must not outlive its certificates, resumption has to
+/// be switched off in the configuration (`Resumption::disabled`, `NoServerSessionStorage`, no
+/// tickets).
 #[derive(Debug)]
 pub struct MeshTrust {
     current: ArcSwap<Snapshot>,
@@ -110,3 +115,6 @@ impl Snapshot {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -211,3 +211,6 @@ pub(crate) fn validity(certificate: &X509Certificate<'_>) -> (SystemTime, System
 pub(crate) fn unix_time(time: SystemTime) -> UnixTime {
     UnixTime::since_unix_epoch(time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default())
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,7 +5,8 @@ use std::time::SystemTime;
 
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 use rcgen::{
-    BasicConstraints, CertificateParams, DistinguishedName, DnType, IsCa, KeyPair, KeyUsagePurpose,
+    BasicConstraints, Certificate, CertificateParams, DistinguishedName, DnType, IsCa, KeyPair,
+    KeyUsagePurpose,
 };
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
@@ -28,36 +29,43 @@ pub(super) fn load_or_create(
     let root_path = state_dir.join(ROOT_FILE);
     let key_path = state_dir.join(KEY_FILE);
     let key = load_or_create_key(state_dir, &root_path, &key_path)?;
-    let root = match private_file::read(&root_path) {
-        Ok(pem) => CertificateDer::from_pem_slice(&pem)
-            .map_err(|error| AuthorityError::malformed(&root_path, "certificate", &error))?,
-        Err(error) if error.is_missing() => create_root(&root_path, &key, settings, now)?,
-        Err(error) => return Err(error.into()),
+    let mut root = match private_file::read(&root_path) {
+        Err(error) if error.is_missing() => {
+            let root = self_signed(&key, settings, now)?;
+            private_file::create_public(&root_path, root.pem().as_bytes())?;
+            read_root(&root_path, &private_file::read(&root_path)?)?
+        }
+        read => read_root(&root_path, &read?)?,
     };
-    let root = if due_for_renewal(&root_path, &root, now)? {
-        create_root(&root_path, &key, settings, now)?
-    } else {
-        root
-    };
+    if due_for_renewal(&root_path, &root, now)? {
+        let renewed = self_signed(&key, settings, now)?;
+        private_file::write_public(&root_path, renewed.pem().as_bytes())?;
+        root = renewed.into();
+    }
     let issuer = Issuer::new((&root_path, &root), (&key_path, key))?;
     Ok((issuer, root))
 }
 
+fn read_root(path: &Path, pem: &[u8]) -> Result<CertificateDer<'static>, AuthorityError> {
+    CertificateDer::from_pem_slice(pem)
+        .map_err(|error| AuthorityError::malformed(path, "certificate", &error))
+}
+
+/// The key is always written before the root, so a root without a key has lost it.
 fn load_or_create_key(
     state_dir: &Path,
     root_path: &Path,
     key_path: &Path,
 ) -> Result<KeyPair, AuthorityError> {
+    let has_root = root_path.exists();
     let pem = match private_file::read_private(key_path) {
+        Err(error) if error.is_missing() && has_root => {
+            let (root, key) = (root_path.to_owned(), key_path.to_owned());
+            return Err(AuthorityError::KeyLost { root, key });
+        }
         Err(error) if error.is_missing() => {
-            if root_path.exists() {
-                return Err(AuthorityError::KeyLost {
-                    root: root_path.to_owned(),
-                    key: key_path.to_owned(),
-                });
-            }
             private_file::create_private_dir(state_dir)?;
-            let key = KeyPair::generate().map_err(cryptography)?;
+            let key = KeyPair::generate().map_err(|error| cryptography(&error))?;
             private_file::create_private(key_path, key.serialize_pem().as_bytes())?;
             private_file::read_private(key_path)?
         }
@@ -80,14 +88,13 @@ fn due_for_renewal(
     Ok(remaining < life / 5)
 }
 
-/// Signs a root with its own key and writes it. The name and the key identifier depend on settings
-/// and key alone, so that what an earlier root of the same key signed verifies against this one too.
-fn create_root(
-    path: &Path,
+/// Signs a root with its own key. The name and the key identifier depend on settings and key alone,
+/// so that what an earlier root of the same key signed verifies against this one too.
+fn self_signed(
     key: &KeyPair,
     settings: &AuthoritySettings,
     now: SystemTime,
-) -> Result<CertificateDer<'static>, AuthorityError> {
+) -> Result<Certificate, SignError> {
     let mut serial = [0; 16];
     SystemRandom::new()
         .fill(&mut serial)
@@ -101,11 +108,9 @@ fn create_root(
     params.not_after = (now + settings.root_lifetime).into();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-    let root = params.self_signed(key).map_err(cryptography)?;
-    private_file::write_public(path, root.pem().as_bytes())?;
-    Ok(root.der().clone())
+    params.self_signed(key).map_err(|error| cryptography(&error))
 }
 
-fn cryptography(error: rcgen::Error) -> SignError {
+fn cryptography(error: &rcgen::Error) -> SignError {
     SignError::Cryptography(error.to_string())
 }

@@ -4,40 +4,59 @@
 use std::fmt::Write;
 
 use x509_parser::der_parser::asn1_rs::{Any, Tag};
-use x509_parser::objects::{oid_registry, oid2sn};
 use x509_parser::x509::{AttributeTypeAndValue, X509Name};
 
 use super::hexadecimal;
 
-/// The most specific part first, separated by commas; several attributes of one part by `+`.
+/// The most specific part first, separated by commas; several attributes of one part by `+`, and
+/// these in reverse order too, as OpenSSL writes them.
 pub(super) fn rfc2253(name: &X509Name<'_>) -> String {
-    let parts: Vec<String> = name
+    let mut parts: Vec<String> = name
         .iter_rdn()
-        .map(|part| part.iter().map(attribute).collect::<Vec<_>>().join("+"))
+        .map(|part| {
+            let mut attributes: Vec<String> = part.iter().map(attribute).collect();
+            attributes.reverse();
+            attributes.join("+")
+        })
         .collect();
-    parts.into_iter().rev().collect::<Vec<_>>().join(",")
+    parts.reverse();
+    parts.join(",")
 }
 
 /// `CN=value`. An attribute without a short name, or whose value is no text, is written as its
 /// object identifier and `#` with the encoded value.
 fn attribute(attribute: &AttributeTypeAndValue<'_>) -> String {
     let value = attribute.attr_value();
-    let short_name = match oid2sn(attribute.attr_type(), oid_registry()) {
-        Ok("Email") => Some("emailAddress"),
-        Ok(name) => Some(name),
-        Err(_) => None,
-    };
-    match (short_name, text(value)) {
+    let identifier = attribute.attr_type().to_id_string();
+    match (short_name(&identifier), text(value)) {
         (Some(name), Some(text)) => format!("{name}={}", escape(&text)),
         (name, _) => {
-            let identifier = attribute.attr_type().to_id_string();
-            format!(
-                "{}=#{}",
-                name.unwrap_or(&identifier),
-                hexadecimal(&encoded(value)).to_uppercase()
-            )
+            let value = hexadecimal(&encoded(value)).to_uppercase();
+            format!("{}=#{value}", name.unwrap_or(&identifier))
         }
     }
+}
+
+/// The names that OpenSSL, and with it Envoy, gives to the attributes in use.
+fn short_name(identifier: &str) -> Option<&'static str> {
+    Some(match identifier {
+        "2.5.4.3" => "CN",
+        "2.5.4.4" => "SN",
+        "2.5.4.5" => "serialNumber",
+        "2.5.4.6" => "C",
+        "2.5.4.7" => "L",
+        "2.5.4.8" => "ST",
+        "2.5.4.9" => "street",
+        "2.5.4.10" => "O",
+        "2.5.4.11" => "OU",
+        "2.5.4.12" => "title",
+        "2.5.4.42" => "GN",
+        "2.5.4.97" => "organizationIdentifier",
+        "1.2.840.113549.1.9.1" => "emailAddress",
+        "0.9.2342.19200300.100.1.1" => "UID",
+        "0.9.2342.19200300.100.1.25" => "DC",
+        _ => return None,
+    })
 }
 
 fn text(value: &Any<'_>) -> Option<String> {

@@ -113,11 +113,11 @@ impl TokenVerifier {
         }
         let signature = decode(signature)?;
         self.public_key.verify(message.as_bytes(), &signature).map_err(|_| TokenError::Foreign)?;
-        judge(decode_json(claims)?, seconds(now))
+        judge(&decode_json(claims)?, seconds(now))
     }
 }
 
-fn judge(claims: Claims, now: u64) -> Result<Caller, TokenError> {
+fn judge(claims: &Claims, now: u64) -> Result<Caller, TokenError> {
     if claims.iss != LOCAL_ISSUER {
         return Err(TokenError::Foreign);
     }
