@@ -14,7 +14,8 @@ use crate::security::{AuthorizationPolicy, PeerAuthentication};
 pub struct FieldAccount {
     /// The kind.
     pub kind: Kind,
-    /// The field without indices, `spec.http[].fault`; empty for a kind of which only the name is known.
+    /// The field without indices, `spec.http[].fault`; empty for a kind of which only the name is
+    /// known.
     pub path: String,
     /// A value of the field, where values differ in being honoured.
     pub value: Option<&'static str>,
@@ -22,8 +23,8 @@ pub struct FieldAccount {
     pub honoured: bool,
 }
 
-/// The description of a kind, and the path at which it stands in an object. Nothing for kinds that are
-/// not honoured yet.
+/// The description of a kind, and the path at which it stands in an object. Nothing for kinds that
+/// are not honoured yet.
 pub fn description(kind: Kind) -> Option<(&'static MessageDescriptor, &'static str)> {
     Some(match kind {
         Kind::VirtualService => (VirtualService::descriptor(), "spec"),

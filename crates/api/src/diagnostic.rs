@@ -160,8 +160,8 @@ pub struct FieldUse {
 }
 
 impl FieldUse {
-    /// The field without indices, and `=value` where only the value is not honoured: what the account of
-    /// fields lists.
+    /// The field without indices, and `=value` where only the value is not honoured: what the
+    /// account of fields lists.
     pub fn pattern(&self) -> String {
         let path = crate::path::pattern(&self.path);
         match &self.value {

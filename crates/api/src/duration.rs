@@ -28,8 +28,9 @@ impl Duration {
         Self { nanos: millis as i128 * 1_000_000 }
     }
 
-    /// Reads text such as `1.5s`, `1h30m`, `100ms` or `0`: what Go's `time.ParseDuration` reads, of which protobuf's
-    /// JSON form is a part. Nothing if it is no duration or longer than 10,000 years.
+    /// Reads text such as `1.5s`, `1h30m`, `100ms` or `0`: what Go's `time.ParseDuration` reads, of
+    /// which protobuf's JSON form is a part. Nothing if it is no duration or longer than 10,000
+    /// years.
     pub fn parse(text: &str) -> Option<Self> {
         let (negative, mut rest) = match text.as_bytes().first()? {
             b'-' => (true, &text[1..]),

@@ -17,8 +17,8 @@ pub enum Visibility {
 }
 
 impl Visibility {
-    /// Reads `exportTo` of an object in `namespace`; where it says nothing, `defaults` (from MeshConfig) hold, and where
-    /// these say nothing, everyone sees the object.
+    /// Reads `exportTo` of an object in `namespace`; where it says nothing, `defaults` (from
+    /// MeshConfig) hold, and where these say nothing, everyone sees the object.
     pub fn parse<'a>(
         export_to: impl IntoIterator<Item = &'a str>,
         defaults: impl IntoIterator<Item = &'a str>,

@@ -1,11 +1,12 @@
-//! Host names: how short ones are expanded, which patterns match which names, and which pattern wins.
+//! Host names: how short ones are expanded, which patterns match which names, and which pattern
+//! wins.
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
 
-/// The full name of a host that an object in `namespace` names: a name without dots is a service of that namespace,
-/// `reviews` → `reviews.default.svc.cluster.local`; anything else, `*` included, is taken as it is, in lower
-/// case. `domain` is the cluster's, without a dot at either end.
+/// The full name of a host that an object in `namespace` names: a name without dots is a service of
+/// that namespace, `reviews` → `reviews.default.svc.cluster.local`; anything else, `*` included, is
+/// taken as it is, in lower case. `domain` is the cluster's, without a dot at either end.
 pub fn resolve_host(host: &str, namespace: &str, domain: &str) -> String {
     let host = host.to_ascii_lowercase();
     if host.is_empty() || host.contains(['.', '*', ':']) {
@@ -21,8 +22,8 @@ pub fn service_host(name: &str, namespace: &str, domain: &str) -> String {
 
 /// A host name, or a pattern for several: `*` alone, or `*.` or `*-` and so on before a name's end.
 ///
-/// Patterns are ordered as they are tried: exact names first, then the longest wildcard, then `*`; among equals by
-/// the alphabet.
+/// Patterns are ordered as they are tried: exact names first, then the longest wildcard, then `*`;
+/// among equals by the alphabet.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct HostPattern(String);
 
@@ -98,8 +99,8 @@ pub fn most_specific<'a>(
     patterns.into_iter().filter(|pattern| pattern.matches(name)).min()
 }
 
-/// The patterns that can match a name, the most specific first: itself, then each parent with a wildcard, then `*`.
-/// `a.b.c` → `a.b.c`, `*.b.c`, `*.c`, `*`.
+/// The patterns that can match a name, the most specific first: itself, then each parent with a
+/// wildcard, then `*`. `a.b.c` → `a.b.c`, `*.b.c`, `*.c`, `*`.
 pub fn candidates(name: &str) -> impl Iterator<Item = Cow<'_, str>> {
     let parents = name.match_indices('.').map(|(dot, _)| Cow::Owned(format!("*{}", &name[dot..])));
     let all = (name != "*").then_some(Cow::Borrowed("*"));
@@ -115,8 +116,8 @@ fn lower(name: &str) -> Cow<'_, str> {
     }
 }
 
-/// A host with the namespace that it is looked for in: `istio-system/*.example.com`, `./reviews`, `*/*`. Gateways and
-/// Sidecars name hosts so.
+/// A host with the namespace that it is looked for in: `istio-system/*.example.com`, `./reviews`,
+/// `*/*`. Gateways and Sidecars name hosts so.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct NamespacedHost {
     /// The namespace.

@@ -1,13 +1,13 @@
-//! JSON to trees, with places. YAML's reader takes most of JSON, but not its escapes for characters beyond
-//! 16 bits, and it is slower.
+//! JSON to trees, with places. YAML's reader takes most of JSON, but not its escapes for characters
+//! beyond 16 bits, and it is slower.
 
-use crate::value::{Entry, Node, Position, Value};
+use crate::value::{Entry, Node, Position, Value, duplicate};
 
 /// How deep a document may be nested.
 const MAX_DEPTH: usize = 64;
 
-/// Reads a text that is nothing but JSON: any number of values, one after the other. Nothing if it is not; then YAML's
-/// reader, which takes more, knows best what is wrong.
+/// Reads a text that is nothing but JSON: any number of values, one after the other. Nothing if it
+/// is not; then YAML's reader, which takes more, knows best what is wrong.
 pub(crate) fn documents(text: &str) -> Option<Vec<Node>> {
     let start = Position { line: 1, column: 1 };
     let mut reader = Reader { bytes: text.as_bytes(), text, at: 0, known: (0, start) };
@@ -126,14 +126,11 @@ impl<'a> Reader<'a> {
             self.skip_white_space();
             self.take(b':')?;
             let value = self.value(depth + 1)?;
-            // YAML's reader says where a key stands twice.
-            if entries.iter().any(|entry| entry.key == key) {
-                return None;
-            }
             entries.push(Entry { key, position, value });
             self.skip_white_space();
             if self.take(b'}').is_some() {
-                return Some(entries);
+                // YAML's reader says where a key stands twice.
+                return duplicate(&entries).is_none().then_some(entries);
             }
             self.take(b',')?;
         }

@@ -26,15 +26,16 @@
 //! );
 //! ```
 //!
-//! - **Types.** [`networking`], [`security`], [`mesh_config`] and [`kubernetes`] declare every field of every
-//!   kind, once. [`message`] says how: from a declaration follow the Rust type, the decoder and a description.
-//! - **Reading.** [`parse()`] splits a text into documents ([`yaml`]), decodes each by the rules of protobuf's JSON form, and
-//!   validates it as Istio's admission webhook does. What is wrong is a [`Diagnostic`] with object, field, line
-//!   and column; an object with an error is rejected alone.
-//! - **The account of fields.** Each field is marked as honoured or not honoured yet. [`account()`] lists all of
-//!   them; [`Object::not_honoured`] those that one object uses.
-//! - **Meaning.** What belongs to the objects and not to those who compile them: [`host`] names and patterns,
-//!   label [`selector`]s, [`export_to`], declared [`protocol`]s, [`duration`]s.
+//! - **Types.** [`networking`], [`security`], [`mesh_config`] and [`kubernetes`] declare every
+//!   field of every kind, once. [`message`] says how: from a declaration follow the Rust type, the
+//!   decoder and a description.
+//! - **Reading.** [`parse()`] splits a text into documents ([`yaml`]), decodes each by the rules of
+//!   protobuf's JSON form, and validates it as Istio's admission webhook does. What is wrong is a
+//!   [`Diagnostic`] with object, field, line and column; an object with an error is rejected alone.
+//! - **The account of fields.** Each field is marked as honoured or not honoured yet. [`account()`]
+//!   lists all of them; [`Object::not_honoured`] those that one object uses.
+//! - **Meaning.** What belongs to the objects and not to those who compile them: [`host`] names and
+//!   patterns, label [`selector`]s, [`export_to`], declared [`protocol`]s, [`duration`]s.
 
 pub mod account;
 pub mod diagnostic;

@@ -1,9 +1,9 @@
 //! How the objects that users write are described: once, and everything else follows.
 //!
-//! A kind is declared with `message!`, `oneof!` and `enumeration!`. From one declaration come the Rust
-//! type, the decoder by the rules of protobuf's JSON form, and a static descriptor with every field's name,
-//! type, documentation and whether Lateen honours it. The descriptor feeds the account of fields and, later,
-//! the custom resource definitions.
+//! A kind is declared with `message!`, `oneof!` and `enumeration!`. From one declaration come the
+//! Rust type, the decoder by the rules of protobuf's JSON form, and a static descriptor with every
+//! field's name, type, documentation and whether Lateen honours it. The descriptor feeds the
+//! account of fields and, later, the custom resource definitions.
 
 mod decode;
 mod define;
@@ -12,7 +12,7 @@ mod scalar;
 pub(crate) use decode::{Decoded, Decoder};
 pub use define::names;
 pub(crate) use define::{camel, enumeration, honoured, message, oneof};
-pub use scalar::{Any, Bytes, IntOrString, Struct};
+pub use scalar::{Any, Bytes, IntOrString, SecretText, Struct};
 
 use crate::value::Node;
 
@@ -170,7 +170,8 @@ impl MessageDescriptor {
         })
     }
 
-    /// The field that a user names in either of protobuf's spellings: `perTryTimeout` or `per_try_timeout`.
+    /// The field that a user names in either of protobuf's spellings: `perTryTimeout` or
+    /// `per_try_timeout`.
     pub fn field(&self, written: &str) -> Option<&'static FieldDescriptor> {
         self.fields().find(|field| names::is_spelling_of(written, field.name))
     }

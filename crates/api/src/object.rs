@@ -98,7 +98,8 @@ pub struct Origin {
 pub struct Object {
     /// The kind.
     pub kind: Kind,
-    /// The API version as written, `networking.istio.io/v1beta1`. The versions of a kind mean the same.
+    /// The API version as written, `networking.istio.io/v1beta1`. The versions of a kind mean the
+    /// same.
     pub api_version: String,
     /// Name, labels, age.
     pub meta: ObjectMeta,
@@ -141,10 +142,11 @@ pub enum Spec {
     Secret(Box<Secret>),
     /// Kubernetes ConfigMap.
     ConfigMap(Box<ConfigMap>),
-    /// The ConfigMap that holds the settings of the mesh: the settings, over Istio's defaults. Paths of
-    /// fields begin with `data.mesh.`.
+    /// The ConfigMap that holds the settings of the mesh: the settings, over Istio's defaults.
+    /// Paths of fields begin with `data.mesh.`.
     MeshConfig(Box<MeshConfig>),
-    /// A kind of Istio's language that Lateen knows but does not act on yet: only the metadata is read.
+    /// A kind of Istio's language that Lateen knows but does not act on yet: only the metadata is
+    /// read.
     NotHonoured,
 }
 
@@ -154,8 +156,8 @@ impl Object {
         ObjectRef::new(self.kind, &*self.meta.namespace, &*self.meta.name)
     }
 
-    /// Where a field was written or, if it was not, the closest field around it that was. Nothing for an
-    /// object that was not read from text.
+    /// Where a field was written or, if it was not, the closest field around it that was. Nothing
+    /// for an object that was not read from text.
     pub fn position(&self, field_path: &str) -> Option<Position> {
         self.positions.nearest(field_path)
     }
@@ -165,7 +167,8 @@ impl Object {
         &self.not_honoured
     }
 
-    /// Whether both say the same: equal but for what the API server counts and for where they were written.
+    /// Whether both say the same: equal but for what the API server counts and for where they were
+    /// written.
     pub fn same_meaning(&self, other: &Object) -> bool {
         self.kind == other.kind
             && self.spec == other.spec

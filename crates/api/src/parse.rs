@@ -1,5 +1,6 @@
 //! From text to objects: every document decoded, checked and reported on.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use crate::diagnostic::{Code, Diagnostic, FieldUse, Finding, Severity};
@@ -17,7 +18,8 @@ use crate::yaml;
 pub struct Parsed {
     /// The objects without errors, in the order of the text.
     pub objects: Vec<Object>,
-    /// The objects with errors, as far as they could be named. Their last good versions keep serving.
+    /// The objects with errors, as far as they could be named. Their last good versions keep
+    /// serving.
     pub rejected: Vec<ObjectRef>,
     /// Everything to say about the text and its objects.
     pub diagnostics: Vec<Diagnostic>,
@@ -25,7 +27,7 @@ pub struct Parsed {
 
 /// Reads YAML or JSON with any number of documents; `file` names the text in diagnostics.
 pub fn parse(text: &str, file: &str) -> Parsed {
-    let mut reader = Reader { file: Arc::from(file), parsed: Parsed::default() };
+    let mut reader = Reader::new(file);
     for document in yaml::documents(text) {
         match document {
             Ok(node) => reader.document(&node),
@@ -40,7 +42,7 @@ pub fn parse(text: &str, file: &str) -> Parsed {
 
 /// Reads one document, or a part of one, that is an object (or a `List` of them).
 pub fn parse_node(node: &Node, file: &str) -> Parsed {
-    let mut reader = Reader { file: Arc::from(file), parsed: Parsed::default() };
+    let mut reader = Reader::new(file);
     reader.document(node);
     reader.parsed
 }
@@ -70,7 +72,8 @@ pub fn parse_mesh_config(text: &str, file: &str) -> ParsedMeshConfig {
     ParsedMeshConfig { mesh: Box::new(mesh), not_honoured, diagnostics }
 }
 
-/// Reads the settings from text whose first character stands at `start` of the file, if it is known.
+/// Reads the settings from text whose first character stands at `start` of the file, if it is
+/// known.
 fn mesh_config(text: &str, start: Option<Position>, decoder: &mut Decoder) -> MeshConfig {
     let mut mesh = MeshConfig::with_defaults();
     let Some(document) = yaml::documents(text).into_iter().next() else {
@@ -94,9 +97,15 @@ const ENVELOPE: &[&str] = &["apiVersion", "kind", "metadata", "status"];
 struct Reader {
     file: Arc<str>,
     parsed: Parsed,
+    /// The objects taken so far.
+    known: HashSet<ObjectRef>,
 }
 
 impl Reader {
+    fn new(file: &str) -> Self {
+        Self { file: Arc::from(file), parsed: Parsed::default(), known: HashSet::new() }
+    }
+
     fn document(&mut self, node: &Node) {
         let Value::Map(entries) = &node.value else {
             let message = format!("expected an object, found {}", node.value.describe());
@@ -187,7 +196,7 @@ impl Reader {
         let rejected = decoded.findings.iter().any(|it| it.severity == Severity::Error);
         let (positions, diagnostics) = finish_diagnostics(decoded, Some(&reference), &self.file);
         self.parsed.diagnostics.extend(diagnostics);
-        let twice = self.parsed.objects.iter().any(|known| known.reference() == reference);
+        let twice = self.known.contains(&reference);
         if twice {
             let message = "the same object stands further up in this text, and that one counts";
             let (severity, code) = (Severity::Error, Code::DuplicateObject);
@@ -196,6 +205,7 @@ impl Reader {
         if rejected {
             self.parsed.rejected.push(reference);
         } else if !twice {
+            self.known.insert(reference);
             self.parsed.objects.push(Object {
                 kind,
                 api_version: api_version.to_owned(),
@@ -230,7 +240,8 @@ impl Reader {
     }
 }
 
-/// Gives each finding its object and place, and adds what is not honoured. The order is that of the text.
+/// Gives each finding its object and place, and adds what is not honoured. The order is that of the
+/// text.
 fn finish_diagnostics(
     decoded: Decoded,
     object: Option<&ObjectRef>,
@@ -252,8 +263,9 @@ fn finish_diagnostics(
     (positions, diagnostics)
 }
 
-/// How serious it is that an object sets a field that its kind does not have. Istio and the API server drop such
-/// a field and go on. For policies that is not safe: without the field they may allow more.
+/// How serious it is that an object sets a field that its kind does not have. Istio and the API
+/// server drop such a field and go on. For policies that is not safe: without the field they may
+/// allow more.
 fn unknown_field(kind: Kind) -> Severity {
     if kind.group() == "security.istio.io" { Severity::Error } else { Severity::Warning }
 }

@@ -1,7 +1,7 @@
 //! Paths to fields, as diagnostics print them: `spec.http[0].route[1].weight`.
 //!
-//! Names are the canonical JSON ones, items of lists carry their index, and keys of maps stand in brackets
-//! (`metadata.labels[app]`), as Kubernetes prints them.
+//! Names are the canonical JSON ones, items of lists carry their index, and keys of maps stand in
+//! brackets (`metadata.labels[app]`), as Kubernetes prints them.
 
 use std::collections::hash_map::DefaultHasher;
 use std::fmt::Write as _;

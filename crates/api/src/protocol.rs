@@ -35,11 +35,13 @@ pub enum Protocol {
     Unknown,
 }
 
-/// Ports of well-known protocols in which the server speaks first: SMTP, DNS, MySQL, MongoDB. They are never sniffed.
+/// Ports of well-known protocols in which the server speaks first: SMTP, DNS, MySQL, MongoDB. They
+/// are never sniffed.
 const NEVER_SNIFFED: [u32; 4] = [25, 53, 3306, 27017];
 
 impl Protocol {
-    /// Reads a protocol's name in any case, as the `protocol` of an Istio port has it. Anything else is unknown.
+    /// Reads a protocol's name in any case, as the `protocol` of an Istio port has it. Anything
+    /// else is unknown.
     pub fn parse(name: &str) -> Protocol {
         match name.to_ascii_lowercase().as_str() {
             "http" => Protocol::Http,
@@ -59,9 +61,9 @@ impl Protocol {
         }
     }
 
-    /// What a port of a Kubernetes Service speaks: what `app_protocol` says, else what the name begins with, else TCP on
-    /// the ports of protocols in which the server speaks first, else not declared. `transport` is TCP, UDP or
-    /// SCTP.
+    /// What a port of a Kubernetes Service speaks: what `app_protocol` says, else what the name
+    /// begins with, else TCP on the ports of protocols in which the server speaks first, else not
+    /// declared. `transport` is TCP, UDP or SCTP.
     pub fn of_service_port(
         number: u32,
         name: &str,

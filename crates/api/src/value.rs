@@ -1,15 +1,31 @@
 //! The tree that text is read into: values with the place where each was written.
 //!
-//! YAML and JSON both end up here. Scalars keep what the text said (a number keeps its digits), because
-//! only the field that a scalar is decoded into knows what it should become.
+//! YAML and JSON both end up here. Scalars keep what the text said (a number keeps its digits),
+//! because only the field that a scalar is decoded into knows what it should become.
 
-/// A place in a text, counted from 1 as editors do. A line or column of 0 means that it is not known.
+/// A place in a text, counted from 1 as editors do. A line or column of 0 means that it is not
+/// known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Position {
     /// Line, from 1.
     pub line: u32,
     /// Column in characters, from 1.
     pub column: u32,
+}
+
+/// The first two entries of a mapping that have the same key.
+pub(crate) fn duplicate(entries: &[Entry]) -> Option<(&Entry, &Entry)> {
+    // Mappings are mostly small, and then comparing all with all costs less than sorting.
+    if entries.len() <= 16 {
+        return entries.iter().enumerate().find_map(|(index, later)| {
+            let first = entries[..index].iter().find(|entry| entry.key == later.key)?;
+            Some((first, later))
+        });
+    }
+    let mut sorted: Vec<&Entry> = entries.iter().collect();
+    sorted.sort_by(|a, b| a.key.cmp(&b.key));
+    let same = sorted.windows(2).find(|pair| pair[0].key == pair[1].key)?;
+    Some((same[0], same[1]))
 }
 
 /// A value and where it begins.
@@ -50,8 +66,8 @@ pub struct Entry {
 }
 
 impl Position {
-    /// Where `inner`, a place in a text that begins here, stands in the surrounding text. The inner text is taken to
-    /// be indented as its first line is.
+    /// Where `inner`, a place in a text that begins here, stands in the surrounding text. The inner
+    /// text is taken to be indented as its first line is.
     pub(crate) fn offset(self, inner: Position) -> Position {
         Position {
             line: self.line + inner.line.saturating_sub(1),

@@ -1,12 +1,14 @@
 //! Text to trees: YAML with several documents, of which JSON is a part.
 //!
-//! A syntax error costs only the document it is in. Anchors, aliases and merge keys are resolved here, within a
-//! budget that keeps a small text from growing into a large tree.
+//! A syntax error costs only the document it is in. Anchors, aliases and merge keys are resolved
+//! here, within a budget that keeps a small text from growing into a large tree.
+
+use std::collections::{HashMap, HashSet};
 
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle, ScanError, Span, StrInput};
 
 use crate::json;
-use crate::value::{Entry, Node, Position, Value};
+use crate::value::{Entry, Node, Position, Value, duplicate};
 
 /// How deep a document may be nested.
 const MAX_DEPTH: usize = 64;
@@ -42,15 +44,17 @@ pub fn documents(text: &str) -> Vec<Result<Node, SyntaxError>> {
     documents
 }
 
-/// Whether a line says nothing: no more than white space, a comment, a directive or a document marker.
+/// Whether a line says nothing: no more than white space, a comment, a directive or a document
+/// marker.
 fn is_blank(line: &str) -> bool {
     let line = line.trim_end();
     let trimmed = line.trim_start();
     trimmed.is_empty() || trimmed.starts_with('#') || line.starts_with('%') || line == "---"
 }
 
-/// The parts between lines that begin with `---`, with the number of lines before each. Such a line stands
-/// nowhere but between documents, so that the split needs no parser and an error cannot spread.
+/// The parts between lines that begin with `---`, with the number of lines before each. Such a line
+/// stands nowhere but between documents, so that the split needs no parser and an error cannot
+/// spread.
 fn split(text: &str) -> Vec<(u32, &str)> {
     let mut parts = Vec::new();
     let mut start = 0;
@@ -75,7 +79,7 @@ struct Loader<'a> {
     parser: Parser<'a, StrInput<'a>>,
     first_line: u32,
     lines: Vec<&'a str>,
-    anchors: Vec<(usize, Node)>,
+    anchors: HashMap<usize, Node>,
     aliased: usize,
 }
 
@@ -85,7 +89,7 @@ impl<'a> Loader<'a> {
             parser: Parser::new_from_str(chunk),
             first_line,
             lines: chunk.lines().collect(),
-            anchors: Vec::new(),
+            anchors: HashMap::new(),
             aliased: 0,
         }
     }
@@ -154,7 +158,7 @@ impl<'a> Loader<'a> {
             _ => return Err(syntax(position, "expected a value")),
         };
         if anchor > 0 {
-            self.anchors.push((anchor, node.clone()));
+            self.anchors.insert(anchor, node.clone());
         }
         Ok(node)
     }
@@ -188,16 +192,17 @@ impl<'a> Loader<'a> {
             let value = self.node(event, span, depth + 1)?;
             if merge {
                 merged.push(value);
-            } else if let Some(first) = entries.iter().find(|entry| entry.key == key) {
-                let line = first.position.line;
-                return Err(SyntaxError {
-                    position,
-                    message: format!("`{key}` is set twice, first in line {line}"),
-                    duplicate_key: true,
-                });
             } else {
                 entries.push(Entry { key, position, value });
             }
+        }
+        if let Some((first, later)) = duplicate(&entries) {
+            let (key, line) = (&later.key, first.position.line);
+            return Err(SyntaxError {
+                position: later.position,
+                message: format!("`{key}` is set twice, first in line {line}"),
+                duplicate_key: true,
+            });
         }
         for value in merged {
             merge(&mut entries, value)?;
@@ -206,8 +211,7 @@ impl<'a> Loader<'a> {
     }
 
     fn alias(&mut self, anchor: usize, position: Position) -> Result<Node, SyntaxError> {
-        let found = self.anchors.iter().rev().find(|(id, _)| *id == anchor);
-        let Some((_, node)) = found else {
+        let Some(node) = self.anchors.get(&anchor) else {
             return Err(syntax(position, "the alias refers to no anchor before it"));
         };
         self.aliased += size(node);
@@ -222,7 +226,8 @@ impl<'a> Loader<'a> {
         Position { line: to_u32(marker.line()) + self.first_line, column: to_u32(marker.col()) + 1 }
     }
 
-    /// Where the text of a block scalar (`|` or `>`) begins: the first line below its header that has any.
+    /// Where the text of a block scalar (`|` or `>`) begins: the first line below its header that
+    /// has any.
     fn block_content(&self, header: Position) -> Position {
         let below = (header.line - self.first_line) as usize;
         let lines = self.lines.iter().enumerate().skip(below.saturating_sub(1));
@@ -255,11 +260,8 @@ fn merge(entries: &mut Vec<Entry>, value: Node) -> Result<(), SyntaxError> {
     let position = value.position;
     match value.value {
         Value::Map(more) => {
-            for entry in more {
-                if entries.iter().all(|known| known.key != entry.key) {
-                    entries.push(entry);
-                }
-            }
+            let known: HashSet<String> = entries.iter().map(|entry| entry.key.clone()).collect();
+            entries.extend(more.into_iter().filter(|entry| !known.contains(&entry.key)));
             Ok(())
         }
         Value::List(items) => items.into_iter().try_for_each(|item| merge(entries, item)),

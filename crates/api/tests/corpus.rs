@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use lateen_api::value::{Node, Value};
-use lateen_api::{Parsed, Severity, parse_node, yaml};
+use lateen_api::{Object, Parsed, Severity, parse_node, yaml};
 
 /// The kinds whose objects are checked here, each with a file of cases.
 const KINDS: [&str; 8] = [
@@ -291,7 +291,7 @@ fn what_other_corpora_configure_is_read() {
             for item in items {
                 let parsed = parse_node(item, &file.to_string_lossy());
                 objects += parsed.objects.len();
-                for field in parsed.objects.iter().flat_map(|object| object.not_honoured()) {
+                for field in parsed.objects.iter().flat_map(Object::not_honoured) {
                     *not_honoured.entry(field.pattern()).or_default() += 1;
                 }
                 refused.extend(messages(&parsed, Severity::Error));

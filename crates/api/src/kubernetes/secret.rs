@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::message::{Bytes, message};
+use crate::message::{Bytes, SecretText, message};
 
 message! {
     /// Keys and certificates by key.
@@ -10,7 +10,7 @@ message! {
         /// Bytes by key.
         data: BTreeMap<String, Bytes>, honoured;
         /// Text by key, which the API server puts into `data`.
-        string_data: BTreeMap<String, String>, honoured;
+        string_data: BTreeMap<String, SecretText>, honoured;
         /// What kind of secret it is, `kubernetes.io/tls`.
         r#type: String, honoured;
         /// Whether it never changes.
@@ -21,7 +21,7 @@ message! {
 impl Secret {
     /// The bytes under a key, from either field; text wins, as it does in the API server.
     pub fn bytes(&self, key: &str) -> Option<&[u8]> {
-        let text = self.string_data.get(key).map(String::as_bytes);
+        let text = self.string_data.get(key).map(|text| text.0.as_bytes());
         text.or_else(|| self.data.get(key).map(|bytes| bytes.0.as_slice()))
     }
 }

@@ -47,8 +47,9 @@ impl MeshConfig {
         }
     }
 
-    /// Lays the user's settings over these, as Istio does: what is written replaces what was, lists as a whole, but
-    /// `defaultConfig` is merged field by field, its `proxyMetadata` key by key, and trust domain aliases add up.
+    /// Lays the user's settings over these, as Istio does: what is written replaces what was, lists
+    /// as a whole, but `defaultConfig` is merged field by field, its `proxyMetadata` key by key,
+    /// and trust domain aliases add up.
     pub(crate) fn merge(&mut self, entries: &[Entry], decoder: &mut Decoder) {
         let aliases = self.trust_domain_aliases.clone();
         decoder.members(self, entries, &["defaultConfig", "default_config"]);

@@ -1,5 +1,5 @@
-//! Decoding a tree into messages by the rules of protobuf's JSON form, with everything that is wrong, unknown
-//! or not honoured yet reported at its place.
+//! Decoding a tree into messages by the rules of protobuf's JSON form, with everything that is
+//! wrong, unknown or not honoured yet reported at its place.
 
 use crate::diagnostic::{Code, FieldUse, Finding, Severity};
 use crate::kind::Kind;
@@ -21,6 +21,9 @@ pub struct Decoder {
     /// How serious a field is that the declarations do not know.
     unknown_field: Severity,
 }
+
+/// So many complaints about one object come with a proposal; who has more has no typing error.
+const MAX_PROPOSALS: usize = 20;
 
 /// What decoding one object yields beside the message itself.
 #[derive(Debug, Default)]
@@ -125,7 +128,8 @@ impl Decoder {
         Some(message)
     }
 
-    /// Decodes the entries of a mapping, but for the keys in `elsewhere`, over what a message already says.
+    /// Decodes the entries of a mapping, but for the keys in `elsewhere`, over what a message
+    /// already says.
     pub(crate) fn members<M: Message>(
         &mut self,
         message: &mut M,
@@ -166,7 +170,7 @@ impl Decoder {
     pub(crate) fn unknown_at_root(&mut self, entry: &Entry) {
         let known = ["apiVersion", "kind", "metadata", "spec", "status"];
         let mut message = format!("`{}` is not a field of the object", entry.key);
-        if let Some(name) = closest(&entry.key, known.into_iter()) {
+        if let Some(name) = self.closest(&entry.key, known.into_iter()) {
             message.push_str(&format!("; did you mean `{name}`?"));
         }
         self.report_unknown(entry, message);
@@ -177,6 +181,11 @@ impl Decoder {
         let mark = self.path.field(&entry.key);
         self.report(severity, Code::UnknownField, entry.position, message);
         self.path.back(mark);
+    }
+
+    fn closest<'n>(&self, written: &str, names: impl Iterator<Item = &'n str>) -> Option<&'n str> {
+        let few = self.findings.len() < MAX_PROPOSALS;
+        few.then(|| closest(written, names)).flatten()
     }
 
     /// Notes that Lateen does not act on the object at all yet.
@@ -214,7 +223,7 @@ impl Decoder {
             return;
         }
         let mut message = format!("`{}` is not a field of {}", entry.key, descriptor.name);
-        if let Some(name) = closest(&entry.key, descriptor.fields().map(|field| field.name)) {
+        if let Some(name) = self.closest(&entry.key, descriptor.fields().map(|field| field.name)) {
             message.push_str(&format!("; did you mean `{name}`?"));
         }
         self.report_unknown(entry, message);
@@ -266,7 +275,7 @@ impl Decoder {
             let names: Vec<_> = descriptor.values.iter().map(|value| value.name).collect();
             let mut message =
                 format!("expected one of {}, found {}", names.join(", "), node.value.describe());
-            if let Some(name) = closest(written, names.iter().copied()) {
+            if let Some(name) = self.closest(written, names.iter().copied()) {
                 message.push_str(&format!("; did you mean `{name}`?"));
             }
             self.bad_value(node, message);

@@ -92,9 +92,9 @@ macro_rules! honoured {
     };
 }
 
-/// Declares a message. Each field says `honoured` (Lateen acts on it), `pending` (it does not yet) or
-/// `oneof` (the field stands for a group declared with `oneof!`). A message marked `open` has fields
-/// that are none of a mesh's business.
+/// Declares a message. Each field says `honoured` (Lateen acts on it), `pending` (it does not yet)
+/// or `oneof` (the field stands for a group declared with `oneof!`). A message marked `open` has
+/// fields that are none of a mesh's business.
 macro_rules! message {
     ($(
         $(#[doc = $doc:literal])*
@@ -234,7 +234,8 @@ macro_rules! oneof {
     )*};
 }
 
-/// Declares an enumeration. The first value is the default, whose number is 0. Each value says whether Lateen acts on it.
+/// Declares an enumeration. The first value is the default, whose number is 0. Each value says
+/// whether Lateen acts on it.
 macro_rules! enumeration {
     ($(
         $(#[doc = $doc:literal])*

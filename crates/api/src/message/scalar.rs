@@ -24,6 +24,30 @@ impl std::fmt::Debug for Bytes {
     }
 }
 
+/// Text that is not shown when a message is printed for debugging.
+#[derive(Clone, PartialEq, Eq, Default)]
+pub struct SecretText(pub String);
+
+impl std::fmt::Debug for SecretText {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "SecretText({} bytes)", self.0.len())
+    }
+}
+
+impl Decode for SecretText {
+    fn shape() -> Shape {
+        Shape::String
+    }
+
+    fn decode(node: &Node, decoder: &mut Decoder) -> Option<Self> {
+        let text = node.as_str().map(|text| SecretText(text.to_owned()));
+        if text.is_none() {
+            decoder.bad_value(node, "expected text; quote it");
+        }
+        text
+    }
+}
+
 /// Kubernetes' IntOrString: a port by number or by name, a count or a percentage.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum IntOrString {
@@ -86,7 +110,8 @@ impl Decode for bool {
     }
 }
 
-/// An integer as protobuf's JSON form has it: a number, a number in quotes, or a number such as `1e3` that is whole.
+/// An integer as protobuf's JSON form has it: a number, a number in quotes, or a number such as
+/// `1e3` that is whole.
 fn integer<T>(node: &Node, decoder: &mut Decoder) -> Option<T>
 where
     T: TryFrom<i64, Error = TryFromIntError> + Into<i128> + Copy + Bounded,
@@ -248,7 +273,8 @@ impl Decode for Bytes {
     }
 }
 
-/// Base64 in either alphabet, with or without padding; white space is skipped, as `base64` breaks lines.
+/// Base64 in either alphabet, with or without padding; white space is skipped, as `base64` breaks
+/// lines.
 fn base64_decode(text: &str) -> Option<Vec<u8>> {
     const LENIENT: GeneralPurpose = GeneralPurpose::new(
         &alphabet::STANDARD,

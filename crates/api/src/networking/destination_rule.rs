@@ -14,7 +14,8 @@ message! {
         traffic_policy: Option<TrafficPolicy>, honoured;
         /// Parts of the host by labels of endpoints.
         subsets: Vec<Subset>, honoured;
-        /// The namespaces that see this object: `*`, `.`, or names. The default is MeshConfig's `defaultDestinationRuleExportTo`.
+        /// The namespaces that see this object: `*`, `.`, or names. The default is MeshConfig's
+        /// `defaultDestinationRuleExportTo`.
         export_to: Vec<String>, honoured;
         /// The client workloads that this applies to, in this namespace. The default is all.
         workload_selector: Option<WorkloadSelector>, pending;

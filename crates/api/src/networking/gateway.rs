@@ -19,7 +19,8 @@ message! {
         port: Option<Port>, honoured;
         /// The address to listen on. The default is every one.
         bind: String, pending;
-        /// The hosts that are served, `[namespace/]dnsName`; the namespace narrows which VirtualServices may attach.
+        /// The hosts that are served, `[namespace/]dnsName`; the namespace narrows which
+        /// VirtualServices may attach.
         hosts: Vec<String>, honoured;
         /// What becomes of TLS.
         tls: Option<ServerTlsSettings>, honoured;

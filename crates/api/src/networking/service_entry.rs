@@ -18,9 +18,11 @@ message! {
         resolution: Resolution, honoured;
         /// The endpoints. Excludes `workloadSelector`.
         endpoints: Vec<WorkloadEntry>, honoured;
-        /// The WorkloadEntries and pods of this namespace that are the endpoints. Excludes `endpoints`.
+        /// The WorkloadEntries and pods of this namespace that are the endpoints. Excludes
+        /// `endpoints`.
         workload_selector: Option<WorkloadSelector>, honoured;
-        /// The namespaces that see this object: `*`, `.`, `~` (none), or names. The default is MeshConfig's `defaultServiceExportTo`.
+        /// The namespaces that see this object: `*`, `.`, `~` (none), or names. The default is
+        /// MeshConfig's `defaultServiceExportTo`.
         export_to: Vec<String>, honoured;
         /// Names of which the server's certificate must have one.
         subject_alt_names: Vec<String>, honoured;

@@ -8,7 +8,8 @@ use crate::networking::{
 message! {
     /// What a workload's sidecar takes in, and which services it knows.
     pub struct Sidecar {
-        /// The workloads, in this namespace. The default is all; in the root namespace, all of the mesh.
+        /// The workloads, in this namespace. The default is all; in the root namespace, all of the
+        /// mesh.
         workload_selector: Option<WorkloadSelector>, honoured;
         /// Ports that the sidecar takes, instead of those that services name.
         ingress: Vec<IstioIngressListener>, pending;
@@ -28,7 +29,8 @@ message! {
         bind: String, pending;
         /// How traffic gets to the listener.
         capture_mode: CaptureMode, pending;
-        /// Where traffic goes: `127.0.0.1:PORT`, `0.0.0.0:PORT` (the workload's address) or `unix://PATH`.
+        /// Where traffic goes: `127.0.0.1:PORT`, `0.0.0.0:PORT` (the workload's address) or
+        /// `unix://PATH`.
         default_endpoint: String, pending;
         /// TLS of the user's own.
         tls: Option<ServerTlsSettings>, pending;

@@ -23,7 +23,8 @@ oneof! {
 }
 
 impl StringMatch {
-    /// Whether any value will do: nothing is set, or the regular expression `*`, which Istio reads so.
+    /// Whether any value will do: nothing is set, or the regular expression `*`, which Istio reads
+    /// so.
     pub fn is_presence(&self) -> bool {
         match &self.match_type {
             None => true,

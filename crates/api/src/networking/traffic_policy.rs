@@ -15,7 +15,8 @@ message! {
         connection_pool: Option<ConnectionPoolSettings>, honoured;
         /// When an endpoint is left out for a while.
         outlier_detection: Option<OutlierDetection>, pending;
-        /// TLS towards the destination. Setting it at all turns automatic mutual TLS off for this destination.
+        /// TLS towards the destination. Setting it at all turns automatic mutual TLS off for this
+        /// destination.
         tls: Option<ClientTlsSettings>, honoured;
         /// Policies for single ports; such a policy replaces the whole one above for its port.
         port_level_settings: Vec<PortTrafficPolicy>, honoured;

@@ -9,9 +9,11 @@ use crate::networking::StringMatch;
 message! {
     /// How traffic to one or more hosts is routed.
     pub struct VirtualService {
-        /// The hosts: FQDNs, short names (expanded with this object's namespace), wildcards such as `*.example.com`, addresses.
+        /// The hosts: FQDNs, short names (expanded with this object's namespace), wildcards such as
+        /// `*.example.com`, addresses.
         hosts: Vec<String>, honoured;
-        /// The gateways (`namespace/name` or `name`) that the routes apply to; `mesh`, the default, stands for all sidecars.
+        /// The gateways (`namespace/name` or `name`) that the routes apply to; `mesh`, the default,
+        /// stands for all sidecars.
         gateways: Vec<String>, honoured;
         /// Routes for HTTP, HTTP/2 and gRPC; the first that matches is taken.
         http: Vec<HttpRoute>, honoured;
@@ -19,7 +21,8 @@ message! {
         tls: Vec<TlsRoute>, honoured;
         /// Routes for opaque TCP.
         tcp: Vec<TcpRoute>, honoured;
-        /// The namespaces that see this object: `*`, `.`, or names. The default is MeshConfig's `defaultVirtualServiceExportTo`.
+        /// The namespaces that see this object: `*`, `.`, or names. The default is MeshConfig's
+        /// `defaultVirtualServiceExportTo`.
         export_to: Vec<String>, honoured;
     }
 

@@ -6,7 +6,8 @@ use crate::security::LabelSelector;
 message! {
     /// Who may call workloads. ALLOW without rules matches nothing, which denies everything.
     pub struct AuthorizationPolicy {
-        /// The workloads, in this namespace. The default is all; in the root namespace, all of the mesh.
+        /// The workloads, in this namespace. The default is all; in the root namespace, all of the
+        /// mesh.
         selector: Option<LabelSelector>, honoured;
         /// The objects that the policy is attached to. Superseded by `targetRefs`.
         target_ref: Option<PolicyTargetReference>, pending;
@@ -38,7 +39,8 @@ message! {
         name: String, pending;
     }
 
-    /// Some requests: any `from`, any `to` and every `when` must hold. A rule without any matches everything.
+    /// Some requests: any `from`, any `to` and every `when` must hold. A rule without any matches
+    /// everything.
     pub struct Rule {
         /// Callers.
         from: Vec<From>, honoured;

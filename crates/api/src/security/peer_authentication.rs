@@ -7,7 +7,8 @@ use crate::message::{enumeration, message};
 message! {
     /// Which encryption workloads demand from their callers.
     pub struct PeerAuthentication {
-        /// The workloads, in this namespace. The default is all; in the root namespace, all of the mesh.
+        /// The workloads, in this namespace. The default is all; in the root namespace, all of the
+        /// mesh.
         selector: Option<LabelSelector>, honoured;
         /// For all ports.
         mtls: Option<MutualTls>, honoured;

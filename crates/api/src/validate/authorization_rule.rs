@@ -135,8 +135,8 @@ fn port_text(text: &str) -> syntax::Check {
     }
 }
 
-/// A path with `*` at one end, or a template: `{*}` for a segment, and as the last of these `{**}` for any number, each
-/// a segment of its own.
+/// A path with `*` at one end, or a template: `{*}` for a segment, and as the last of these `{**}`
+/// for any number, each a segment of its own.
 fn path_pattern(path: &str) -> syntax::Check {
     let templated = path.contains("{*}") || path.contains("{**}");
     if !templated {
@@ -221,7 +221,8 @@ fn is_pending(key: &str) -> bool {
     key.starts_with("request.auth.") || key.starts_with("experimental.envoy.filters.")
 }
 
-/// Whether the rule speaks of requests without naming ports, so that it means something else on TCP ports.
+/// Whether the rule speaks of requests without naming ports, so that it means something else on TCP
+/// ports.
 pub(super) fn uses_http(rule: &Rule) -> bool {
     let operations = || rule.to.iter().filter_map(|to| to.operation.as_ref());
     let names_ports = operations().any(|it| !it.ports.is_empty());

@@ -10,7 +10,8 @@ use crate::networking::{Gateway, Port, Server, ServerTlsSettings};
 use crate::object::ObjectMeta;
 use crate::protocol::Protocol;
 
-/// Marks objects that upstream's translation of the Gateway API makes; these may name the namespace `~` for none.
+/// Marks objects that upstream's translation of the Gateway API makes; these may name the namespace
+/// `~` for none.
 const SEMANTICS_ANNOTATION: &str = "internal.istio.io/gateway-semantics";
 
 pub(super) fn gateway(v: &mut Validator, gateway: &Gateway, meta: &ObjectMeta) {

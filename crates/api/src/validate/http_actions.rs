@@ -1,4 +1,5 @@
-//! What an HTTP route does with a request: redirect, answer, rewrite, retry, fail on purpose, copy, CORS.
+//! What an HTTP route does with a request: redirect, answer, rewrite, retry, fail on purpose, copy,
+//! CORS.
 
 use super::shared::{destination, string_match};
 use super::{Validator, syntax};

@@ -1,4 +1,5 @@
-//! What makes Kubernetes' own objects unsafe to compile. An API server has checked them already; files have not been.
+//! What makes Kubernetes' own objects unsafe to compile. An API server has checked them already;
+//! files have not been.
 
 use super::{Validator, syntax};
 use crate::diagnostic::Code;

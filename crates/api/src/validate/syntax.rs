@@ -1,5 +1,5 @@
-//! The form of names, addresses, durations and patterns. Each check says what is wrong in words that follow the
-//! field's path.
+//! The form of names, addresses, durations and patterns. Each check says what is wrong in words
+//! that follow the field's path.
 
 use std::net::IpAddr;
 
@@ -57,7 +57,8 @@ pub(super) fn wildcard_domain(text: &str) -> Check {
     check_labels(text, &labels)
 }
 
-/// A server name as [`wildcard_domain`], or one that encodes port and subset, `outbound_.80_.v1_.host`.
+/// A server name as [`wildcard_domain`], or one that encodes port and subset,
+/// `outbound_.80_.v1_.host`.
 pub(super) fn sni_domain(text: &str) -> Check {
     let Some(encoded) = text.strip_prefix("outbound_.") else {
         return wildcard_domain(text);
@@ -181,7 +182,8 @@ pub(super) fn header_name(name: &str) -> Check {
     Err(format!("`{name}` is not a valid name of a header"))
 }
 
-/// The value of a header in Envoy's format: `%` begins a command, `%REQ(name)%`, and is doubled to stand for itself.
+/// The value of a header in Envoy's format: `%` begins a command, `%REQ(name)%`, and is doubled to
+/// stand for itself.
 pub(super) fn header_value(value: &str) -> Check {
     let mut rest = value;
     while let Some(at) = rest.find('%') {
