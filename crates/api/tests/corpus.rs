@@ -180,12 +180,54 @@ const FRAGMENTS: &[(&str, &str)] = &[
     ("ValidatePortName", "WorkloadEntry {address: 1.1.1.1, ports: {'@0': 1}}"),
 ];
 
+/// The same for upstream's checks of syntax and of load balancing across localities.
+const SYNTAX: &[(&str, &str)] = &[
+    ("ValidateFQDN", "WorkloadEntry {address: '@0'}"),
+    ("ValidateWildcardDomain", "DestinationRule {host: '@0'}"),
+    (
+        "ValidateWildcardDomainForVirtualServiceBoundToGateway",
+        "VirtualService {hosts: ['*'], gateways: [g], tls: [{match: [{sniHosts: ['@1']}], route: @to}]}",
+    ),
+    (
+        "ValidateIPSubnet",
+        "VirtualService {hosts: [a.b], tcp: [{match: [{destinationSubnets: ['@0']}], route: @to}]}",
+    ),
+    (
+        "ValidateDuration",
+        "DestinationRule {host: a.b, trafficPolicy: {connectionPool: {tcp: {connectTimeout: '@0'}}}}",
+    ),
+    (
+        "ValidateConnectTimeout",
+        "DestinationRule {host: a.b, trafficPolicy: {connectionPool: {tcp: {connectTimeout: '@0'}}}}",
+    ),
+    (
+        "ValidateLocalityLbSetting",
+        "DestinationRule {host: a.b, trafficPolicy: {loadBalancer: {localityLbSetting: '@0'}, outlierDetection: '@1'}}",
+    ),
+    (
+        "ValidateZoneAwareLbSetting",
+        "DestinationRule {host: a.b, trafficPolicy: {loadBalancer: {zoneAwareLbSetting: '@0'}, outlierDetection: '@1'}}",
+    ),
+];
+
 #[test]
 fn verdicts_on_parts_are_istios() {
     let Some(corpus) = corpus() else { return };
     let mut all = Vec::new();
     for (validator, template) in FRAGMENTS {
         for (name, case) in named_cases(&corpus.join(format!("fragments/{validator}.yaml"))) {
+            all.push((name, embed(template, &case)));
+        }
+    }
+    run(all);
+}
+
+#[test]
+fn verdicts_on_syntax_are_istios() {
+    let Some(corpus) = corpus() else { return };
+    let mut all = Vec::new();
+    for (validator, template) in SYNTAX {
+        for (name, case) in named_cases(&corpus.join(format!("mesh/{validator}.yaml"))) {
             all.push((name, embed(template, &case)));
         }
     }
