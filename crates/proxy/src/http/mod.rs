@@ -10,11 +10,36 @@
 //! those are calls into `lateen-engine`. No module but the codecs knows which version of HTTP is
 //! spoken on either side.
 
+mod answer;
+mod application;
+mod client;
+mod date;
+mod deliver;
+mod downstream;
+mod endpoints;
+mod exchange;
+mod headers;
+mod local;
+mod ongoing;
+mod pump;
+mod request;
+mod respond;
+mod server;
+mod timeout;
+mod upgrade;
+mod upload;
+
 use std::rc::Rc;
 
+use bytes::Bytes;
 use lateen_engine::HttpScope;
+pub use lateen_engine::inbound::Codec;
+
+pub use client::Pools;
+pub use upload::REPLAY_LIMIT;
 
 use crate::connection::{ConnectionFacts, ServerIo};
+use downstream::Downstream;
 use crate::worker::WorkerContext;
 
 /// What a connection is served as: which of the plan's tables its requests are read in.
@@ -33,32 +58,42 @@ pub enum Entry {
     Gateway(HttpScope),
 }
 
-/// Which version of HTTP a client speaks on its connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Codec {
-    /// HTTP/1.0 or HTTP/1.1.
-    Http1,
-    /// HTTP/2, with prior knowledge or by ALPN.
-    Http2,
-    /// Nobody has looked yet: the connection's first bytes tell. For TLS whose negotiated protocol
-    /// does not say (`istio`, or none).
-    Detect,
-}
-
 /// Serves the requests of one connection until it ends.
 ///
 /// Returns when both sides are done with it: closed by the client, by a drain, by a limit, or
 /// after an upgrade when the relay has ended. Every request has been logged and counted by then.
 pub async fn serve(
     ctx: Rc<WorkerContext>,
-    io: ServerIo,
+    mut io: ServerIo,
     facts: Rc<ConnectionFacts>,
     entry: Entry,
     codec: Codec,
 ) {
-    let _ = (ctx, io, facts, entry, codec);
+    let mut seen = Bytes::new();
+    let http2 = match codec {
+        Codec::Http1 => false,
+        Codec::Http2 | Codec::Native => true,
+        Codec::Detect => {
+            let looking = server::looks_like_http2(&mut io);
+            let limit = ctx.settings.timeouts.http_idle;
+            match tokio::time::timeout(limit, looking).await {
+                Ok(Ok((http2, bytes))) => {
+                    seen = bytes;
+                    http2
+                }
+                Ok(Err(error)) => {
+                    tracing::debug!(%error, "connection ended before a request");
+                    return;
+                }
+                Err(_) => return,
+            }
+        }
+    };
+    let io = server::WatchedIo::new(io, seen);
+    let downstream = Downstream::new(ctx, facts, entry, http2);
+    if http2 {
+        server::serve_http2(downstream, io).await;
+    } else {
+        server::serve_http1(downstream, io).await;
+    }
 }
-
-/// The connections to endpoints that one worker keeps.
-#[derive(Debug, Default)]
-pub struct Pools {}

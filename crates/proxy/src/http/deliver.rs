@@ -1,0 +1,120 @@
+//! Sending a request: balance, send, and try again where the route says so.
+
+mod attempt;
+mod pick;
+
+use std::time::Duration;
+
+use lateen_engine::retry::{Attempt, RetryPolicy};
+use lateen_engine::route::HeaderOperations;
+use lateen_engine::upstream::Carried;
+use smallvec::SmallVec;
+
+pub(super) use attempt::Received;
+use attempt::{Failure, attempt};
+pub(super) use pick::Destined;
+use pick::pick;
+
+use super::local::Refusal;
+use super::request::InProgress;
+use super::respond::{Reply, Streamed};
+use super::timeout::{Deadline, within};
+use crate::telemetry::{Flags, Reason};
+
+/// Where a request goes and what holds for its way.
+pub(super) struct Delivery<'p> {
+    pub(super) to: Destined<'p>,
+    /// What travels to the endpoint.
+    pub(super) carried: Carried,
+    pub(super) retries: Option<&'p RetryPolicy>,
+    /// For the whole exchange.
+    pub(super) timeout: Option<Duration>,
+    /// To be applied in this order to the response.
+    pub(super) response_headers: Option<[&'p HeaderOperations; 2]>,
+}
+
+/// Sends a request until there is a response to be passed on, or a reason why there is none.
+pub(super) async fn deliver(
+    exchange: &mut InProgress,
+    delivery: Delivery<'_>,
+) -> Result<Reply, Refusal> {
+    let began = exchange.ongoing.began;
+    let mut deadline =
+        delivery.timeout.map(|timeout| Deadline::new(&exchange.source, timeout, began));
+    if delivery.retries.is_some_and(|policy| policy.attempts() > 0) {
+        exchange.source.keep();
+    }
+    let left = deadline.as_ref().and_then(|deadline| deadline.left(exchange.ctx().clock.now()));
+    let received = match within(&mut deadline, try_in_turn(exchange, &delivery, left)).await {
+        Some(received) => received?,
+        None => return Err(Refusal::new(Reason::RequestTimedOut)),
+    };
+    let mut response = received.response;
+    for operations in delivery.response_headers.into_iter().flatten() {
+        operations.apply(response.headers_mut());
+    }
+    Ok(Reply::Streamed(Streamed { response, lease: received.lease, deadline }))
+}
+
+async fn try_in_turn(
+    exchange: &mut InProgress,
+    delivery: &Delivery<'_>,
+    left: Option<Duration>,
+) -> Result<Received, Refusal> {
+    let mut tried: SmallVec<[usize; 4]> = SmallVec::new();
+    let mut retries = 0;
+    loop {
+        let picked = pick(exchange, delivery, &tried)?;
+        tried.extend(picked.index);
+        exchange.ongoing.attempts = retries + 1;
+        let may_follow = delivery.retries.is_some_and(|policy| retries < policy.attempts());
+        let outcome = attempt(exchange, delivery, picked, may_follow, left).await;
+        let ended = match &outcome {
+            Ok(received) => Attempt::Response {
+                status: received.response.status().as_u16(),
+                headers: received.response.headers(),
+            },
+            Err(failure) => failure.for_policy(),
+        };
+        note(exchange, ended);
+        if !again(exchange, delivery.retries, ended, retries) {
+            return outcome.map_err(Failure::into_refusal);
+        }
+        // Dropping what came resets the stream, or closes the connection.
+        drop(outcome);
+        retries += 1;
+        if let Some(policy) = delivery.retries {
+            let pause = policy.backoff(retries, exchange.ctx().random.next());
+            tokio::time::sleep(pause).await;
+        }
+    }
+}
+
+/// Whether another attempt follows the one that ended like this.
+fn again(
+    exchange: &mut InProgress,
+    policy: Option<&RetryPolicy>,
+    ended: Attempt<'_>,
+    retries: u32,
+) -> bool {
+    let Some(policy) = policy else { return false };
+    if !policy.retries(ended, retries) {
+        // Would have been, had there been retries left.
+        if retries > 0 && policy.retries(ended, 0) {
+            exchange.ongoing.flags |= Flags::RETRY_LIMIT_EXCEEDED;
+        }
+        return false;
+    }
+    exchange.upgrade.is_none() && exchange.source.replayable()
+}
+
+/// Tells the endpoint's shared cell how the attempt went.
+fn note(exchange: &mut InProgress, ended: Attempt<'_>) {
+    let Some(in_flight) = &exchange.ongoing.in_flight else { return };
+    match ended {
+        Attempt::Response { status, .. } if status < 500 => in_flight.cell().succeeded(),
+        _ => {
+            in_flight.cell().failed();
+        }
+    }
+}

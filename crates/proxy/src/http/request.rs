@@ -1,0 +1,247 @@
+//! The path of a request.
+//!
+//! The order is fixed: admit (what is this, and can it be read at all), identify (who sends it),
+//! authorize, match, then retries and timeout around balancing and sending. Every decision is a
+//! call into the engine; what is left to do here is to carry it out.
+
+mod admit;
+mod identify;
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{Request, Response, StatusCode, header};
+use hyper::upgrade::OnUpgrade;
+use lateen_engine::route::{DirectResponse, Location};
+use lateen_engine::upstream::Carried;
+use lateen_engine::{Forward, HttpDecision, HttpScope, Plan};
+
+use super::Entry;
+use super::answer::Answer;
+use super::application;
+use super::deliver::{Delivery, Destined, deliver};
+use super::downstream::Downstream;
+use super::exchange::Incoming;
+use super::headers::names;
+use super::local::{self, Refusal};
+use super::ongoing::{Ongoing, SentTo};
+use super::respond::{self, Reply};
+use super::upload::Source;
+use crate::connection::Direction;
+use crate::telemetry::Reason;
+use crate::worker::WorkerContext;
+
+/// A request on its way.
+#[derive(Debug)]
+pub(super) struct InProgress {
+    pub(super) downstream: Rc<Downstream>,
+    pub(super) head: http::request::Parts,
+    pub(super) source: Rc<Source>,
+    pub(super) ongoing: Ongoing,
+    /// The client's side of an upgrade to WebSocket that it asks for.
+    pub(super) upgrade: Option<OnUpgrade>,
+    /// The sender waits for `100 Continue` before it sends the body.
+    pub(super) expects_continue: bool,
+    /// The client told who it is: it is told who answers.
+    pub(super) told_metadata: bool,
+}
+
+impl InProgress {
+    pub(super) fn ctx(&self) -> &Rc<WorkerContext> {
+        &self.downstream.ctx
+    }
+
+    /// The version that the client speaks, as what an endpoint may be spoken to in.
+    pub(super) fn carried(&self) -> Carried {
+        match self.ongoing.version {
+            _ if self.upgrade.is_some() => Carried::Upgrade,
+            http::Version::HTTP_2 => Carried::Http2,
+            _ => Carried::Http1,
+        }
+    }
+
+    /// The head as the engine reads it.
+    fn for_engine(&self) -> lateen_engine::Request<'_> {
+        lateen_engine::Request {
+            method: self.head.method.as_str(),
+            scheme: self.downstream.scheme(),
+            authority: self.ongoing.authority.to_str().unwrap_or_default(),
+            path_and_query: self.head.uri.path_and_query().map_or("/", |path| path.as_str()),
+            headers: &self.head.headers,
+        }
+    }
+}
+
+/// Serves one request: from its head to the head of the answer. The exchange lasts until the body
+/// of the answer has ended.
+pub(super) async fn serve(
+    downstream: &Rc<Downstream>,
+    request: Request<Incoming>,
+    upgrade: Option<OnUpgrade>,
+) -> Response<Answer> {
+    let mut exchange = admit::begin(downstream, request, upgrade);
+    match pass(&mut exchange).await {
+        Ok(reply) => respond::reply(exchange, reply),
+        Err(refusal) => respond::refuse(exchange, &refusal),
+    }
+}
+
+async fn pass(exchange: &mut InProgress) -> Result<Reply, Refusal> {
+    let plan = exchange.ctx().plan();
+    admit::admit(exchange, plan.settings())?;
+    identify::identify(exchange);
+    let downstream = Rc::clone(&exchange.downstream);
+    match &downstream.entry {
+        Entry::Inbound { port } => {
+            authorize(exchange, &plan)?;
+            let delivery = application::delivery(exchange, &plan, *port)?;
+            deliver(exchange, delivery).await
+        }
+        Entry::Gateway(scope) => {
+            authorize(exchange, &plan)?;
+            drop(plan);
+            route(exchange, scope).await
+        }
+        Entry::Outbound(scope) => {
+            drop(plan);
+            route(exchange, scope).await
+        }
+    }
+}
+
+fn authorize(exchange: &mut InProgress, plan: &Plan) -> Result<(), Refusal> {
+    use lateen_engine::authorize::Action;
+    let peer = identify::peer(exchange);
+    let verdict = plan.authorize_request(&peer, &exchange.for_engine());
+    if verdict.allowed {
+        return Ok(());
+    }
+    let custom = verdict.decided_by.is_some_and(|it| it.policy.action() == Action::Custom);
+    let reason =
+        if custom { Reason::CustomAuthorizationDenied } else { Reason::AuthorizationDenied };
+    Err(Refusal {
+        details: (!custom).then(|| verdict.detail().into()),
+        origin: Some(verdict.origin().clone()),
+        ..Refusal::new(reason)
+    })
+}
+
+/// Matches the request on the plan of the moment; where details are missing, waits for them once.
+async fn route(exchange: &mut InProgress, scope: &HttpScope) -> Result<Reply, Refusal> {
+    let mut waited = false;
+    loop {
+        let plan = exchange.ctx().plan();
+        let random = exchange.ctx().random.next();
+        let host = match plan.route(scope, &exchange.for_engine(), random) {
+            HttpDecision::Need(need) if !waited => Arc::clone(need.host),
+            decision => return carry_out(exchange, scope, decision).await,
+        };
+        drop(plan);
+        waited = true;
+        if let Err(error) = exchange.ctx().need(&host).await {
+            exchange.ongoing.entry = Some(host);
+            return Err(Refusal::new(error.reason()));
+        }
+        exchange.ongoing.entry = Some(host);
+    }
+}
+
+async fn carry_out(
+    exchange: &mut InProgress,
+    scope: &HttpScope,
+    decision: HttpDecision<'_>,
+) -> Result<Reply, Refusal> {
+    match decision {
+        HttpDecision::Forward(forward) => send(exchange, *forward).await,
+        HttpDecision::Redirect(location) => Ok(redirect(exchange, &location)),
+        HttpDecision::Respond(response) => Ok(direct_response(exchange, &response)),
+        HttpDecision::Passthrough(origin) => {
+            exchange.ongoing.decided_by = Some(origin.clone());
+            exchange.ongoing.sent_to = SentTo::Passthrough;
+            let delivery = Delivery {
+                to: Destined::Address { address: scope.destination, source: None },
+                carried: exchange.carried(),
+                retries: None,
+                timeout: None,
+                response_headers: None,
+            };
+            deliver(exchange, delivery).await
+        }
+        HttpDecision::Refuse(refusal) => {
+            let refusal = Refusal::decided(&refusal);
+            if refusal.reason == Reason::NotInRegistry {
+                exchange.ongoing.sent_to = SentTo::BlackHole;
+            }
+            Err(refusal)
+        }
+        HttpDecision::Need(need) => {
+            exchange.ongoing.entry = Some(Arc::clone(need.host));
+            Err(Refusal::new(Reason::DetailsTimedOut))
+        }
+    }
+}
+
+/// Changes the head as the route says, and sends it.
+async fn send(exchange: &mut InProgress, forward: Forward<'_>) -> Result<Reply, Refusal> {
+    let destination = forward.destination;
+    exchange.ongoing.route_name = forward.route_name.into();
+    exchange.ongoing.decided_by = Some(forward.rule.clone());
+    exchange.ongoing.sent_to = SentTo::Destination(Arc::clone(destination));
+    if exchange.downstream.facts.direction == Direction::Outbound
+        && exchange.ongoing.entry.is_none()
+    {
+        exchange.ongoing.entry = Some(Arc::clone(&destination.key().host));
+    }
+    for operations in forward.request_headers {
+        operations.apply(&mut exchange.head.headers);
+    }
+    if let Some(path) = &forward.path_and_query {
+        admit::rewrite_path(exchange, path);
+    }
+    if let Some(authority) = forward.authority {
+        admit::rewrite_authority(exchange, authority);
+    }
+    let carried = match exchange.carried() {
+        Carried::Upgrade => Carried::Upgrade,
+        version => destination.carried(version),
+    };
+    let delivery = Delivery {
+        to: Destined::Destination {
+            destination,
+            dialled: exchange.downstream.facts.original_destination,
+        },
+        carried,
+        retries: forward.retries,
+        timeout: forward.timeout,
+        response_headers: Some(forward.response_headers),
+    };
+    deliver(exchange, delivery).await
+}
+
+fn redirect(exchange: &mut InProgress, location: &Location<'_>) -> Reply {
+    exchange.ongoing.route_name = location.route_name.into();
+    exchange.ongoing.decided_by = Some(location.rule.clone());
+    let status = StatusCode::from_u16(location.status).unwrap_or(StatusCode::MOVED_PERMANENTLY);
+    let mut response = local::fixed(status, Bytes::new(), false);
+    if let Ok(value) = http::HeaderValue::try_from(location.location.as_str()) {
+        response.headers_mut().insert(header::LOCATION, value);
+    }
+    if let Some(operations) = location.response_headers {
+        operations.apply(response.headers_mut());
+        Reply::Fixed(response, Reason::Redirect)
+    } else {
+        Reply::Fixed(response, Reason::HttpsRedirect)
+    }
+}
+
+fn direct_response(exchange: &mut InProgress, direct: &DirectResponse<'_>) -> Reply {
+    exchange.ongoing.route_name = direct.route_name.into();
+    exchange.ongoing.decided_by = Some(direct.rule.clone());
+    let status = StatusCode::from_u16(direct.status).unwrap_or(StatusCode::OK);
+    let mut response = local::fixed(status, direct.body.clone(), exchange.ongoing.grpc);
+    exchange.ongoing.grpc_status =
+        response.headers().get(names::GRPC_STATUS).map(|_| local::grpc_status(status));
+    direct.response_headers.apply(response.headers_mut());
+    Reply::Fixed(response, Reason::DirectResponse)
+}

@@ -1,0 +1,173 @@
+//! The head of the answer: what is taken out of a response, what is added, and the record of it.
+
+use std::rc::Rc;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
+use hyper::upgrade::OnUpgrade;
+
+use super::answer::{Answer, Relayed};
+use super::client::Lease;
+use super::date::date;
+use super::downstream::Downstream;
+use super::exchange::Incoming;
+use super::headers::{names, number, strip_response_hop, wire_length};
+use super::local::Refusal;
+use super::ongoing::SentTo;
+use super::request::InProgress;
+use super::timeout::Deadline;
+use super::upgrade;
+use crate::connection::Direction;
+use crate::telemetry::Reason;
+use crate::telemetry::peer::{METADATA, METADATA_ID};
+
+/// What the path of a request came to.
+pub(super) enum Reply {
+    /// An answer of our own, as configured.
+    Fixed(Response<Bytes>, Reason),
+    /// A response that streams from an endpoint.
+    Streamed(Streamed),
+}
+
+/// A response whose head has come from an endpoint.
+pub(super) struct Streamed {
+    pub(super) response: Response<Incoming>,
+    pub(super) lease: Lease,
+    pub(super) deadline: Option<Deadline>,
+}
+
+/// Answers with what the path came to.
+pub(super) fn reply(exchange: InProgress, reply: Reply) -> Response<Answer> {
+    match reply {
+        Reply::Fixed(response, reason) => fixed(exchange, response, reason),
+        Reply::Streamed(streamed) => stream(exchange, streamed),
+    }
+}
+
+/// Answers with a refusal.
+pub(super) fn refuse(mut exchange: InProgress, refusal: &Refusal) -> Response<Answer> {
+    let grpc = exchange.ongoing.grpc;
+    let mut response = refusal.answer(grpc, exchange.ongoing.attempts > 1);
+    if grpc {
+        let status = response.headers().get(names::GRPC_STATUS);
+        exchange.ongoing.grpc_status =
+            status.and_then(|status| status.to_str().ok()?.parse().ok());
+    }
+    exchange.ongoing.transport.clone_from(&refusal.transport);
+    if let Some(origin) = &refusal.origin {
+        exchange.ongoing.decided_by = Some(origin.clone());
+    }
+    if exchange.downstream.facts.mutual_tls() {
+        let code = HeaderValue::from_static(refusal.reason.code());
+        response.headers_mut().insert(names::REASON, code);
+    }
+    exchange.ongoing.fail(refusal.reason);
+    let details = refusal.details.clone();
+    if let Some(details) = details {
+        exchange.ongoing.details = details;
+    }
+    finish_fixed(exchange, response)
+}
+
+fn fixed(
+    mut exchange: InProgress,
+    response: Response<Bytes>,
+    reason: Reason,
+) -> Response<Answer> {
+    exchange.ongoing.fail(reason);
+    finish_fixed(exchange, response)
+}
+
+fn finish_fixed(mut exchange: InProgress, mut response: Response<Bytes>) -> Response<Answer> {
+    finish_head(&exchange.downstream, response.headers_mut());
+    if exchange.ongoing.method == Method::HEAD {
+        *response.body_mut() = Bytes::new();
+    }
+    note_head(&mut exchange, response.status(), response.headers());
+    exchange.ongoing.bytes_sent = response.body().len() as u64;
+    exchange.ongoing.finish();
+    response.map(Answer::fixed)
+}
+
+fn stream(mut exchange: InProgress, streamed: Streamed) -> Response<Answer> {
+    let Streamed { response, lease, deadline } = streamed;
+    let (mut head, body) = response.into_parts();
+    let upgraded = head.status == StatusCode::SWITCHING_PROTOCOLS;
+    strip_response_hop(&mut head.headers, upgraded);
+    exchange_metadata(&mut exchange, &lease, &mut head.headers);
+    if let Some(time) = exchange.ongoing.service_time {
+        let millis = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        head.headers.insert(names::SERVICE_TIME, number(millis));
+    }
+    finish_head(&exchange.downstream, &mut head.headers);
+    exchange.ongoing.details = "via_upstream".into();
+    exchange.ongoing.observe_grpc_status(&head.headers);
+    note_head(&mut exchange, head.status, &head.headers);
+    if upgraded {
+        let upstream = head.extensions.remove::<OnUpgrade>();
+        return upgrade::begin(exchange, lease, upstream, head);
+    }
+    let empty = exchange.ongoing.method == Method::HEAD;
+    let relayed = Relayed {
+        body: if empty { Incoming::Empty } else { body },
+        source: Rc::clone(&exchange.source),
+        lease: Some(lease),
+        deadline,
+        ongoing: Some(exchange.ongoing),
+    };
+    Response::from_parts(head, Answer::relayed(relayed))
+}
+
+/// Takes out what the other side says to the proxy only, and says what is ours to say.
+fn exchange_metadata(exchange: &mut InProgress, lease: &Lease, headers: &mut HeaderMap) {
+    let principal = lease.link().peer_principal.as_deref();
+    let telemetry = &exchange.downstream.ctx.telemetry;
+    match exchange.downstream.facts.direction {
+        Direction::Outbound | Direction::Gateway => {
+            let taken = telemetry.take_peer(headers, principal);
+            exchange.ongoing.peer = taken.peer;
+            headers.remove(names::DECORATOR_OPERATION);
+        }
+        Direction::Inbound => {
+            headers.remove(METADATA);
+            headers.remove(METADATA_ID);
+            if exchange.told_metadata {
+                telemetry.own().announce(headers);
+            }
+            if let SentTo::Application(application) = &exchange.ongoing.sent_to
+                && let Some(operation) = &application.operation
+            {
+                headers.insert(names::DECORATOR_OPERATION, operation.clone());
+            }
+        }
+    }
+    // Only a peer of the mesh says why it refused, and only to the workload that called it.
+    let outbound = exchange.downstream.facts.direction == Direction::Outbound;
+    if !(outbound && principal.is_some()) {
+        headers.remove(names::REASON);
+    }
+}
+
+/// What every answer gets.
+fn finish_head(downstream: &Downstream, headers: &mut HeaderMap) {
+    let server = match downstream.facts.direction {
+        Direction::Outbound => HeaderValue::from_static("envoy"),
+        Direction::Inbound | Direction::Gateway => HeaderValue::from_static("istio-envoy"),
+    };
+    headers.insert(header::SERVER, server);
+    if !headers.contains_key(header::DATE)
+        && let Some(date) = date(downstream.ctx.clock.wall())
+    {
+        headers.insert(header::DATE, date);
+    }
+    if downstream.draining.get() && downstream.one_at_a_time {
+        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+}
+
+fn note_head(exchange: &mut InProgress, status: StatusCode, headers: &HeaderMap) {
+    let ongoing = &mut exchange.ongoing;
+    ongoing.status = status.as_u16();
+    ongoing.head_sent = wire_length(headers) + 17;
+    ongoing.captured.response(headers);
+}

@@ -1,0 +1,145 @@
+//! A client's byte stream, watched for when a request begins.
+
+use std::cell::Cell;
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll, ready};
+use std::time::Instant;
+
+use bytes::{Buf, Bytes, BytesMut};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
+
+use crate::connection::ServerIo;
+
+/// What HTTP/2 with prior knowledge begins with.
+const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// What has happened on a client's connection.
+#[derive(Debug, Default)]
+pub(in crate::http) struct Activity {
+    /// Exchanges in flight.
+    exchanges: Cell<usize>,
+    /// When the last one ended, or the connection began.
+    idle_since: Cell<Option<Instant>>,
+}
+
+impl Activity {
+    /// An exchange begins.
+    pub(in crate::http) fn begin(&self) {
+        self.exchanges.set(self.exchanges.get() + 1);
+    }
+
+    /// An exchange has ended at `now`.
+    pub(in crate::http) fn end(&self, now: Instant) {
+        self.exchanges.set(self.exchanges.get().saturating_sub(1));
+        self.idle_since.set(Some(now));
+    }
+
+    /// Exchanges in flight.
+    pub(in crate::http) fn exchanges(&self) -> usize {
+        self.exchanges.get()
+    }
+
+    /// When the last exchange ended; `None` before the first.
+    pub(in crate::http) fn idle_since(&self) -> Option<Instant> {
+        self.idle_since.get()
+    }
+}
+
+/// A client's byte stream. Counts what is read, so that the codec's task can tell a connection
+/// that is idle from one on which a request's head has begun.
+#[derive(Debug)]
+pub(in crate::http) struct WatchedIo {
+    io: ServerIo,
+    /// Read already, by [`looks_like_http2`].
+    seen: Bytes,
+    read: Arc<AtomicU64>,
+}
+
+impl WatchedIo {
+    pub(in crate::http) fn new(io: ServerIo, seen: Bytes) -> Self {
+        let read = Arc::new(AtomicU64::new(seen.len() as u64));
+        Self { io, seen, read }
+    }
+
+    /// Bytes read so far. Atomic only because hyper wants to be able to send a stream that is
+    /// upgraded; both sides run on one thread.
+    pub(in crate::http) fn bytes_read(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.read)
+    }
+}
+
+impl AsyncRead for WatchedIo {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if !this.seen.is_empty() {
+            let length = this.seen.len().min(buf.remaining());
+            buf.put_slice(&this.seen[..length]);
+            this.seen.advance(length);
+            return Poll::Ready(Ok(()));
+        }
+        let before = buf.filled().len();
+        ready!(Pin::new(&mut this.io).poll_read(cx, buf))?;
+        let read = (buf.filled().len() - before) as u64;
+        // One thread writes, so that adding needs no atomic operation.
+        this.read.store(this.read.load(Ordering::Relaxed) + read, Ordering::Relaxed);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for WatchedIo {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.io).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.io).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+}
+
+/// Reads until it is clear whether the client speaks HTTP/2. What was read comes back.
+pub(in crate::http) async fn looks_like_http2(io: &mut ServerIo) -> io::Result<(bool, Bytes)> {
+    let mut seen = BytesMut::with_capacity(1024);
+    loop {
+        if io.read_buf(&mut seen).await? == 0 {
+            return Ok((false, seen.freeze()));
+        }
+        let length = seen.len().min(HTTP2_PREFACE.len());
+        if seen[..length] != HTTP2_PREFACE[..length] {
+            return Ok((false, seen.freeze()));
+        }
+        if length == HTTP2_PREFACE.len() {
+            return Ok((true, seen.freeze()));
+        }
+    }
+}
+
+/// Shared between a connection's task and its exchanges.
+pub(in crate::http) type SharedActivity = Rc<Activity>;
