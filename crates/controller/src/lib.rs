@@ -1,1 +1,54 @@
-//! placeholder
+//! The control plane: objects in, configuration and certificates out.
+//!
+//! One process, started by [`Controller::start`], that wires the parts together:
+//!
+//! ```text
+//! directory → source ──batches──→ distribution thread ──cuts──→ streams ──→ proxies
+//!                                  (compiler, views)            (xDS over TLS)
+//!                                        │ accounts, trust domains
+//!                                        ├──────→ tokens in the state folder
+//!                                        └──────→ certificates (the same port)
+//! ```
+//!
+//! - [`distribution`]: the one thread that owns the compiler and says who gets what. Everything
+//!   that a client sees comes from one state of the compiler: a cut.
+//! - [`stream`], [`node`]: the native stream's end of the xDS server.
+//! - [`authentication`]: who calls, by token or by client certificate.
+//! - [`certificates`]: Istio's certificate service.
+//! - [`listener`], [`serving`]: TCP and TLS, the server's own certificate.
+//! - [`tokens`]: the service accounts' tokens in the state folder.
+//! - [`monitoring`], [`metrics`], [`status`]: what can be seen from outside.
+//!
+//! The control plane keeps nothing of a client but what its stream needs. It receives and stores
+//! no telemetry. A restart changes nothing for a client: versions are hashes of bytes, and a
+//! client that comes back says what it has.
+
+mod authentication;
+mod certificates;
+mod distribution;
+mod listener;
+mod metrics;
+mod monitoring;
+mod node;
+mod run;
+mod serving;
+pub mod settings;
+pub mod status;
+mod stream;
+pub mod tokens;
+
+use std::time::SystemTime;
+
+pub use run::{Addresses, Controller, Running, StartError};
+pub use settings::Settings;
+
+/// This build.
+pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// A time as people and tools read it, UTC, to the second.
+pub(crate) fn rfc3339(time: SystemTime) -> String {
+    jiff::Timestamp::try_from(time).map_or_else(
+        |_| "unknown".to_owned(),
+        |time| time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+    )
+}

@@ -1,0 +1,101 @@
+//! Who calls: by client certificate or by token.
+
+use std::{net::SocketAddr, time::SystemTime};
+
+use lateen_identity::{SpiffeId, TokenError, TokenVerifier};
+use tokio::sync::watch;
+use tonic::{Status, metadata::MetadataMap};
+
+use crate::{distribution::Facts, metrics::Refusal};
+
+/// What the connection says of the caller; the TLS listener puts it to each request.
+#[derive(Debug, Clone)]
+pub(crate) struct Peer {
+    /// Where it calls from.
+    pub(crate) remote: SocketAddr,
+    /// Whether it presented a certificate, which then was verified.
+    pub(crate) has_certificate: bool,
+    /// The identity in it.
+    pub(crate) identity: Option<SpiffeId>,
+}
+
+/// Finds out who calls.
+#[derive(Debug, Clone)]
+pub(crate) struct Authenticator {
+    verifier: TokenVerifier,
+    facts: watch::Receiver<Facts>,
+}
+
+/// A caller who did not prove who it is.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Unauthenticated {
+    /// Nothing was presented.
+    #[error("no credentials: present a client certificate or `authorization: Bearer <token>`")]
+    NoCredentials,
+    /// The header is there, but is no bearer token.
+    #[error("the authorization header is not `Bearer <token>`")]
+    NotBearer,
+    /// The token is refused.
+    #[error(transparent)]
+    Token(#[from] TokenError),
+    /// The certificate or the token names no workload.
+    #[error("the credentials presented identify no workload")]
+    NoIdentity,
+}
+
+impl Unauthenticated {
+    /// What it is counted as.
+    pub(crate) fn refusal(&self) -> Refusal {
+        match self {
+            Self::NoCredentials => Refusal::NoCredentials,
+            Self::NotBearer | Self::Token(TokenError::Malformed(_)) => Refusal::Malformed,
+            Self::Token(TokenError::Foreign) => Refusal::Foreign,
+            Self::Token(TokenError::WrongAudience { .. }) => Refusal::WrongAudience,
+            Self::Token(TokenError::Expired { .. }) => Refusal::Expired,
+            Self::Token(TokenError::NotYetValid { .. }) => Refusal::NotYetValid,
+            Self::NoIdentity => Refusal::NoIdentity,
+        }
+    }
+}
+
+impl From<Unauthenticated> for Status {
+    fn from(error: Unauthenticated) -> Self {
+        Status::unauthenticated(error.to_string())
+    }
+}
+
+impl Authenticator {
+    pub(crate) fn new(verifier: TokenVerifier, facts: watch::Receiver<Facts>) -> Self {
+        Self { verifier, facts }
+    }
+
+    /// The caller's identity, in the mesh's own trust domain (a certificate may be of one of its
+    /// aliases). A certificate that identifies a workload decides; the token is read otherwise, so
+    /// that a proxy whose token file went stale is still served as who it is.
+    pub(crate) fn authenticate(
+        &self,
+        metadata: &MetadataMap,
+        peer: Option<&Peer>,
+        now: SystemTime,
+    ) -> Result<SpiffeId, Unauthenticated> {
+        let trust_domain = self.facts.borrow().trust_domains[0].clone();
+        if let Some(identity) = peer.and_then(|peer| peer.identity.as_ref()) {
+            return identity
+                .in_trust_domain(&trust_domain)
+                .map_err(|_| Unauthenticated::NoIdentity);
+        }
+        let Some(header) = metadata.get("authorization") else {
+            return Err(match peer {
+                Some(peer) if peer.has_certificate => Unauthenticated::NoIdentity,
+                _ => Unauthenticated::NoCredentials,
+            });
+        };
+        let header = header.to_str().map_err(|_| Unauthenticated::NotBearer)?;
+        let (scheme, token) = header.split_once(' ').ok_or(Unauthenticated::NotBearer)?;
+        if !scheme.eq_ignore_ascii_case("bearer") {
+            return Err(Unauthenticated::NotBearer);
+        }
+        let caller = self.verifier.verify(token.trim(), now)?;
+        caller.identity(&trust_domain).map_err(|_| Unauthenticated::NoIdentity)
+    }
+}

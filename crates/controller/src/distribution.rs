@@ -1,0 +1,159 @@
+//! Who gets what: the one thread that owns the compiler and the state of every connection.
+//!
+//! Everything that changes what a client should have comes in as a [`Command`], in order: a batch
+//! of changed objects, a stream that opens, a subscription, an answer. Commands that are there
+//! already are handled before anything is sent, so that under a storm batches grow by themselves,
+//! while a change that comes alone goes out at once. A cut is made from one state of the compiler,
+//! for each connection whose client has answered the last one.
+//!
+//! - [`topics`]: which connections want which resource.
+//! - [`view`]: what one client wants, what it has, and the difference.
+//! - [`distributor`]: the state, and what each command does to it.
+//! - [`delivery`]: cuts on their way to one client.
+
+mod admission;
+mod delivery;
+mod distributor;
+mod inventory;
+mod topics;
+mod view;
+
+use std::{collections::BTreeSet, sync::Arc, time::Instant};
+
+use lateen_api::Diagnostic;
+use lateen_compiler::{Change, Compiler};
+use lateen_identity::SpiffeId;
+use lateen_xds::server::{Event, Outlet};
+use tokio::sync::{mpsc, oneshot, watch};
+use tonic::Status;
+
+use crate::{metrics::Metrics, node::NodeId, status::ProxyStatus};
+use distributor::Distributor;
+
+/// Numbers a stream, for as long as the control plane runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct ConnectionId(pub(crate) u64);
+
+/// Objects that changed together.
+#[derive(Debug)]
+pub(crate) struct Intake {
+    /// What changed.
+    pub(crate) changes: Vec<Change>,
+    /// All that there is to say about what was read, now.
+    pub(crate) diagnostics: Vec<Diagnostic>,
+    /// When it was noticed.
+    pub(crate) at: Instant,
+}
+
+/// A stream that wants to be served.
+#[derive(Debug)]
+pub(crate) struct Candidate {
+    /// Who it is, proven.
+    pub(crate) identity: SpiffeId,
+    /// Which workload it says it is.
+    pub(crate) node: NodeId,
+    /// It wants its whole scope at once.
+    pub(crate) whole_scope: bool,
+    /// The program that it runs, as it says.
+    pub(crate) version: String,
+    /// What it subscribes to.
+    pub(crate) subscribe: Vec<String>,
+    /// What it has: name and version.
+    pub(crate) known: Vec<(String, String)>,
+    /// Where its cuts go.
+    pub(crate) outlet: Outlet,
+}
+
+/// What the distribution hears.
+#[derive(Debug)]
+pub(crate) enum Command {
+    /// Objects changed.
+    Objects(Intake),
+    /// A client asks to be served; answered with the number of its connection, or the refusal.
+    Open(Box<Candidate>, oneshot::Sender<Result<ConnectionId, Status>>),
+    /// A client said something.
+    Heard(ConnectionId, Event),
+    /// A stream ended.
+    Closed(ConnectionId),
+    /// What does each connected proxy run on?
+    Status(oneshot::Sender<Vec<ProxyStatus>>),
+    /// What is there to say about the objects, alone and as they work together?
+    Diagnostics(oneshot::Sender<Vec<Diagnostic>>),
+    /// Every stream ends; the clients come back to whoever serves then.
+    Stop,
+}
+
+/// The facts of the mesh that other parts of the control plane follow.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Facts {
+    /// Namespace and service account of every workload.
+    pub(crate) accounts: Arc<BTreeSet<(String, String)>>,
+    /// The trust domain, then its aliases.
+    pub(crate) trust_domains: Arc<[String]>,
+    /// The objects were read at least once.
+    pub(crate) is_loaded: bool,
+}
+
+/// A handle of the thread; cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct Distribution {
+    commands: mpsc::Sender<Command>,
+    facts: watch::Receiver<Facts>,
+}
+
+/// Commands that wait for the thread; whoever sends more waits itself.
+const QUEUE: usize = 1024;
+
+impl Distribution {
+    /// Starts the thread. It ends after [`Command::Stop`], or when every handle is dropped.
+    pub(crate) fn start(
+        compiler: Compiler,
+        chunk_bytes: usize,
+        metrics: Arc<Metrics>,
+    ) -> std::io::Result<(Self, std::thread::JoinHandle<()>)> {
+        let (commands, receiver) = mpsc::channel(QUEUE);
+        let (publisher, facts) = watch::channel(Facts {
+            accounts: Arc::default(),
+            trust_domains: Arc::new([inventory::DEFAULT_TRUST_DOMAIN.to_owned()]),
+            is_loaded: false,
+        });
+        let distributor = Distributor::new(compiler, chunk_bytes, metrics, publisher);
+        let thread = std::thread::Builder::new()
+            .name("distribution".to_owned())
+            .spawn(move || distributor.run(receiver))?;
+        Ok((Self { commands, facts }, thread))
+    }
+
+    /// Hands a command over; waits while the queue is full. `false`: the control plane is
+    /// stopping, and nobody will hear it.
+    pub(crate) async fn tell(&self, command: Command) -> bool {
+        self.commands.send(command).await.is_ok()
+    }
+
+    /// Like [`Distribution::tell`], from where nothing can wait: a command that finds no room is
+    /// handed over by a task.
+    pub(crate) fn tell_later(&self, command: Command) {
+        if let Err(mpsc::error::TrySendError::Full(command)) = self.commands.try_send(command) {
+            let commands = self.commands.clone();
+            // Without a runtime the control plane is gone, and its thread with it.
+            if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+                runtime.spawn(async move { commands.send(command).await });
+            }
+        }
+    }
+
+    /// Asks something; `None` when the control plane is stopping.
+    pub(crate) async fn ask<T>(
+        &self,
+        question: impl FnOnce(oneshot::Sender<T>) -> Command,
+    ) -> Option<T> {
+        let (sender, answer) = oneshot::channel();
+        self.commands.send(question(sender)).await.ok()?;
+        answer.await.ok()
+    }
+
+    /// The facts as they are, and as they change.
+    pub(crate) fn facts(&self) -> watch::Receiver<Facts> {
+        self.facts.clone()
+    }
+}

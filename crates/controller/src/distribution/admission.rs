@@ -1,0 +1,38 @@
+//! Whether a proven identity may be served as the workload that it says it is.
+
+use lateen_compiler::{Client, Compiler};
+use lateen_identity::SpiffeId;
+use tonic::Status;
+
+use super::inventory::DEFAULT_ACCOUNT;
+use crate::node::NodeId;
+
+/// The facts of the workload, out of the control plane's own record.
+pub(super) fn admit(
+    compiler: &Compiler,
+    identity: &SpiffeId,
+    node: &NodeId,
+    whole_scope: bool,
+) -> Result<Client, Status> {
+    if identity.namespace() != node.namespace {
+        return Err(Status::permission_denied(format!(
+            "{identity} may not be served as workload {}/{}: it is of another namespace",
+            node.namespace, node.name,
+        )));
+    }
+    let Some(client) = compiler.workload(&node.namespace, &node.name, node.role) else {
+        return Err(Status::not_found(format!(
+            "there is no workload {}/{}: a Pod or WorkloadEntry of that name has to be applied first",
+            node.namespace, node.name,
+        )));
+    };
+    let account =
+        if client.service_account.is_empty() { DEFAULT_ACCOUNT } else { &client.service_account };
+    if identity.service_account() != account {
+        return Err(Status::permission_denied(format!(
+            "{identity} may not be served as workload {}/{}: its service account is {account}",
+            node.namespace, node.name,
+        )));
+    }
+    Ok(Client { whole_scope, ..client })
+}

@@ -1,0 +1,522 @@
+//! The state, and what each command does to it.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::{Instant, SystemTime},
+};
+
+use lateen_api::{Diagnostic, Kind, ObjectRef};
+use lateen_compiler::{Audience, Change, Changes, Client, Compiler, Output, ScopeId};
+use lateen_identity::SpiffeId;
+use lateen_mesh::{TYPE_URL, name::Name};
+use lateen_xds::server::Event;
+use rustc_hash::{FxHashMap, FxHashSet};
+use tokio::sync::{mpsc, watch};
+use tonic::Status;
+
+use super::{
+    Candidate, Command, ConnectionId, Facts, Intake,
+    admission::admit,
+    delivery::Delivery,
+    inventory::Inventory,
+    topics::Topics,
+    view::{Catalog, View},
+};
+use crate::{
+    metrics::{Metrics, PushTrigger},
+    node::NodeId,
+    rfc3339,
+    status::{ProxyStatus, SyncState},
+};
+
+/// Commands that are handled before something is sent, at most.
+const ROUND: usize = 1024;
+
+/// Hosts that one proxy may subscribe to: more than any mesh has, few enough to bound its memory.
+const MAX_HOSTS: usize = 100_000;
+
+/// Scopes without a client that are kept for the next one that comes with their facts.
+const SPARE_SCOPES: usize = 16;
+
+/// See the module above.
+pub(super) struct Distributor {
+    compiler: Compiler,
+    topics: Topics,
+    connections: BTreeMap<ConnectionId, Connection>,
+    /// How many connections a workload has, and how many a scope.
+    workloads: FxHashMap<(String, String), usize>,
+    scopes: FxHashMap<ScopeId, usize>,
+    /// Connections for which there may be something to do.
+    awake: BTreeSet<ConnectionId>,
+    next: u64,
+    /// Counts batches.
+    sequence: u64,
+    inventory: Inventory,
+    standing: Vec<Diagnostic>,
+    lowered: FxHashMap<ObjectRef, Vec<Diagnostic>>,
+    chunk_bytes: usize,
+    metrics: Arc<Metrics>,
+    facts: watch::Sender<Facts>,
+    runtime: tokio::runtime::Handle,
+}
+
+/// One stream that is served.
+struct Connection {
+    identity: SpiffeId,
+    node: NodeId,
+    client: Client,
+    scope: ScopeId,
+    /// The facts of the client may have changed: the view is of a scope that may not be its own.
+    is_rescoped: bool,
+    view: View,
+    delivery: Delivery,
+    /// When the oldest change was noticed that is not on its way yet.
+    stale_since: Option<Instant>,
+    version: String,
+    since: SystemTime,
+    acknowledged: u64,
+    refusal: Option<(String, SystemTime)>,
+}
+
+impl Distributor {
+    pub(super) fn new(
+        compiler: Compiler,
+        chunk_bytes: usize,
+        metrics: Arc<Metrics>,
+        facts: watch::Sender<Facts>,
+    ) -> Self {
+        let inventory = Inventory::new(&compiler.options().root_namespace);
+        Self {
+            compiler,
+            topics: Topics::default(),
+            connections: BTreeMap::new(),
+            workloads: FxHashMap::default(),
+            scopes: FxHashMap::default(),
+            awake: BTreeSet::new(),
+            next: 0,
+            sequence: 0,
+            inventory,
+            standing: Vec::new(),
+            lowered: FxHashMap::default(),
+            chunk_bytes,
+            metrics,
+            facts,
+            runtime: tokio::runtime::Handle::current(),
+        }
+    }
+
+    /// Runs until it is stopped, or nobody is left to command it.
+    pub(super) fn run(mut self, mut commands: mpsc::Receiver<Command>) {
+        while let Some(command) = commands.blocking_recv() {
+            let (mut next, mut room) = (Some(command), ROUND);
+            while let Some(command) = next.take() {
+                if matches!(command, Command::Stop) {
+                    return self.stop();
+                }
+                self.handle(command);
+                room -= 1;
+                next = if room > 0 { commands.try_recv().ok() } else { None };
+            }
+            self.flush();
+        }
+    }
+
+    fn handle(&mut self, command: Command) {
+        match command {
+            Command::Objects(intake) => self.take_in(intake),
+            Command::Open(candidate, answer) => {
+                let opened = self.open(*candidate);
+                let id = opened.as_ref().ok().copied();
+                // A caller that is gone by now does not close what it never had.
+                if answer.send(opened).is_err()
+                    && let Some(id) = id
+                {
+                    self.close(id);
+                }
+            }
+            Command::Heard(id, event) => self.hear(id, event),
+            Command::Closed(id) => self.close(id),
+            Command::Status(answer) => drop(answer.send(self.status())),
+            Command::Diagnostics(answer) => drop(answer.send(self.diagnostics())),
+            Command::Stop => {}
+        }
+    }
+
+    fn take_in(&mut self, intake: Intake) {
+        let Intake { changes, diagnostics, at } = intake;
+        self.standing = diagnostics;
+        for change in &changes {
+            self.inventory.apply(change);
+            let reference = match change {
+                Change::Upsert(object) => object.reference(),
+                Change::Remove(reference) => reference.clone(),
+            };
+            self.metrics.pushes_triggered(PushTrigger::of(reference.kind));
+            self.lowered.remove(&reference);
+        }
+        let count = changes.len();
+        if count > 0 {
+            self.sequence += 1;
+        }
+        let changes = self.compiler.apply(changes);
+        tracing::info!(
+            objects = count,
+            stale = changes.stale.len(),
+            cut = self.sequence,
+            "objects changed"
+        );
+        self.mark(changes, at);
+        self.publish();
+    }
+
+    /// Tells the connections what may have changed for them.
+    fn mark(&mut self, changes: Changes, at: Instant) {
+        for diagnostic in changes.diagnostics {
+            if let Some(object) = diagnostic.object.clone() {
+                self.lowered.entry(object).or_default().push(diagnostic);
+            }
+        }
+        for (audience, name) in changes.stale {
+            let Some(topic) = self.topics.find(audience, &name) else { continue };
+            for id in self.topics.watchers(topic) {
+                if let Some(connection) = self.connections.get_mut(id) {
+                    connection.view.mark(topic);
+                    connection.stale_since.get_or_insert(at);
+                    self.awake.insert(*id);
+                }
+            }
+        }
+        if changes.scopes {
+            for (id, connection) in &mut self.connections {
+                connection.is_rescoped = true;
+                connection.stale_since.get_or_insert(at);
+                self.awake.insert(*id);
+            }
+        }
+        if !changes.roots.is_empty() {
+            let roots: FxHashSet<ScopeId> = changes.roots.into_iter().collect();
+            for (id, connection) in &mut self.connections {
+                if roots.contains(&connection.scope) {
+                    connection.view.mark_roots();
+                    connection.stale_since.get_or_insert(at);
+                    self.awake.insert(*id);
+                }
+            }
+        }
+    }
+
+    fn publish(&mut self) {
+        self.metrics.set_objects(
+            self.inventory.count(Kind::Service),
+            self.inventory.count(Kind::VirtualService),
+        );
+        let accounts = self.inventory.accounts_if_changed();
+        let trust_domains = self.inventory.trust_domains();
+        self.facts.send_if_modified(|facts| {
+            let is_same =
+                facts.is_loaded && accounts.is_none() && facts.trust_domains == *trust_domains;
+            if !is_same {
+                let accounts = accounts.map_or_else(|| facts.accounts.clone(), Arc::new);
+                let trust_domains = trust_domains.clone();
+                *facts = Facts { accounts, trust_domains, is_loaded: true };
+            }
+            !is_same
+        });
+    }
+
+    fn open(&mut self, candidate: Candidate) -> Result<ConnectionId, Status> {
+        let Candidate { identity, node, whole_scope, version, subscribe, known, outlet } =
+            candidate;
+        let client = admit(&self.compiler, &identity, &node, whole_scope)?;
+        if subscribe.len() > MAX_HOSTS {
+            return Err(too_many_hosts());
+        }
+        let id = ConnectionId(self.next);
+        self.next += 1;
+        *self.workloads.entry((client.namespace.clone(), client.name.clone())).or_default() += 1;
+        let scope = self.compiler.scope(&client);
+        *self.scopes.entry(scope).or_default() += 1;
+        let view = view(id, known, subscribe, &mut self.topics, &mut self.compiler, scope, &client);
+        tracing::info!(proxy = %node, %identity, connection = id.0, "a proxy connected");
+        let connection = Connection {
+            identity,
+            node,
+            client,
+            scope,
+            is_rescoped: false,
+            view,
+            delivery: Delivery::new(outlet),
+            stale_since: None,
+            version,
+            since: SystemTime::now(),
+            acknowledged: 0,
+            refusal: None,
+        };
+        self.connections.insert(id, connection);
+        self.awake.insert(id);
+        self.metrics.set_connections(self.connections.len());
+        Ok(id)
+    }
+
+    fn hear(&mut self, id: ConnectionId, event: Event) {
+        let Some(connection) = self.connections.get_mut(&id) else { return };
+        match event {
+            Event::Subscriptions { type_url, subscribe, unsubscribe, .. } => {
+                if &*type_url != TYPE_URL {
+                    tracing::warn!(proxy = %connection.node, %type_url, "a type that is not served");
+                    return;
+                }
+                if connection.view.hosts() + subscribe.len() > MAX_HOSTS {
+                    return self.expel(id, too_many_hosts());
+                }
+                connection.view.subscribe(subscribe, &unsubscribe);
+            }
+            Event::Acknowledged { .. } => {
+                let Some(delivered) = connection.delivery.acknowledged() else { return };
+                connection.acknowledged = delivered.sequence;
+                connection.view.acknowledge(&mut self.topics);
+                if let Some(since) = delivered.since {
+                    self.metrics.converged(since.elapsed());
+                }
+            }
+            Event::Rejected { tag, reason, .. } => {
+                connection.delivery.refused();
+                connection.view.refuse();
+                self.metrics.rejected();
+                tracing::warn!(
+                    proxy = %connection.node, cut = tag, reason,
+                    "a proxy refused its configuration and stays with what it has"
+                );
+                connection.refusal = Some((reason, SystemTime::now()));
+            }
+        }
+        self.awake.insert(id);
+    }
+
+    fn close(&mut self, id: ConnectionId) {
+        if let Some(connection) = self.remove(id) {
+            tracing::info!(proxy = %connection.node, connection = id.0, "a proxy disconnected");
+        }
+    }
+
+    fn expel(&mut self, id: ConnectionId, status: Status) {
+        if let Some(connection) = self.remove(id) {
+            tracing::warn!(proxy = %connection.node, reason = status.message(), "a stream is ended");
+            connection.delivery.close(status, &self.runtime);
+        }
+    }
+
+    fn remove(&mut self, id: ConnectionId) -> Option<Removed> {
+        let connection = self.connections.remove(&id)?;
+        self.awake.remove(&id);
+        let Connection { node, client, scope, view, delivery, .. } = connection;
+        view.close(&mut self.topics);
+        self.leave_scope(scope);
+        let workload = (client.namespace, client.name);
+        if let Some(count) = self.workloads.get_mut(&workload) {
+            *count -= 1;
+            if *count == 0 {
+                self.compiler.release(&workload.0, &workload.1);
+                self.workloads.remove(&workload);
+            }
+        }
+        self.metrics.set_connections(self.connections.len());
+        Some(Removed { node, delivery })
+    }
+
+    /// One connection less in a scope. Scopes without any are forgotten when there are many.
+    fn leave_scope(&mut self, scope: ScopeId) {
+        if let Some(count) = self.scopes.get_mut(&scope) {
+            *count -= 1;
+        }
+        let spare = self.scopes.values().filter(|count| **count == 0).count();
+        if spare > SPARE_SCOPES {
+            self.scopes.retain(|_, count| *count > 0);
+            let scopes = &self.scopes;
+            self.compiler.retain_scopes(|scope| scopes.contains_key(&scope));
+        }
+    }
+
+    /// Sends to every connection what it should have and does not, unless it has not answered yet.
+    fn flush(&mut self) {
+        let started = Instant::now();
+        let awake = std::mem::take(&mut self.awake);
+        let mut pushes = 0;
+        for id in awake {
+            match self.connections.get(&id) {
+                Some(connection) if connection.view.is_in_flight() => continue,
+                Some(connection) if connection.is_rescoped => {
+                    if let Err(status) = self.rescope(id) {
+                        self.expel(id, status);
+                        continue;
+                    }
+                }
+                Some(_) => {}
+                None => continue,
+            }
+            pushes += usize::from(self.push(id));
+        }
+        if pushes > 0 {
+            self.metrics.pushed(started.elapsed(), pushes);
+        }
+    }
+
+    fn push(&mut self, id: ConnectionId) -> bool {
+        let Some(connection) = self.connections.get_mut(&id) else { return false };
+        if !connection.view.is_stale() {
+            return false;
+        }
+        let mut catalog = Scoped {
+            compiler: &mut self.compiler,
+            scope: connection.scope,
+            client: &connection.client,
+        };
+        let difference = connection.view.advance(&mut self.topics, &mut catalog);
+        let since = connection.stale_since.take();
+        let Some(difference) = difference else { return false };
+        tracing::debug!(
+            proxy = %connection.node,
+            cut = self.sequence,
+            resources = difference.resources.len(),
+            removed = difference.removed.len(),
+            "a cut is sent"
+        );
+        let size = connection.delivery.start(difference, self.sequence, since, self.chunk_bytes);
+        self.metrics.cut_size(size);
+        true
+    }
+
+    /// Looks the client up again. A view of another scope begins with what the client has.
+    fn rescope(&mut self, id: ConnectionId) -> Result<(), Status> {
+        let Some(connection) = self.connections.get_mut(&id) else { return Ok(()) };
+        connection.is_rescoped = false;
+        let whole_scope = connection.client.whole_scope;
+        let client = admit(&self.compiler, &connection.identity, &connection.node, whole_scope)?;
+        let former = connection.scope;
+        let scope = self.compiler.scope(&client);
+        connection.client = client;
+        // Roots depend on facts of the client that are not the scope's.
+        connection.view.mark_roots();
+        if scope == former {
+            return Ok(());
+        }
+        let view_of = std::mem::replace(&mut connection.view, View::new(id));
+        let remains = view_of.close(&mut self.topics);
+        connection.scope = scope;
+        connection.view = view(
+            id,
+            remains.known,
+            remains.subscriptions,
+            &mut self.topics,
+            &mut self.compiler,
+            scope,
+            &connection.client,
+        );
+        *self.scopes.entry(scope).or_default() += 1;
+        self.leave_scope(former);
+        Ok(())
+    }
+
+    fn status(&self) -> Vec<ProxyStatus> {
+        let status = |connection: &Connection| {
+            let view = &connection.view;
+            let state = if view.is_in_flight() || view.is_stale() || connection.is_rescoped {
+                SyncState::Pending
+            } else if view.held_back() > 0 {
+                SyncState::Refused
+            } else {
+                SyncState::Synced
+            };
+            ProxyStatus {
+                proxy: connection.node.to_string(),
+                proxy_type: connection.node.proxy_type().to_owned(),
+                identity: connection.identity.to_string(),
+                proxy_version: connection.version.clone(),
+                status: state,
+                connected_since: rfc3339(connection.since),
+                cut: connection.acknowledged,
+                pending: view.pending(),
+                hosts: view.hosts(),
+                last_nack: connection.refusal.as_ref().map(|(reason, _)| reason.clone()),
+                last_nack_at: connection.refusal.as_ref().map(|(_, at)| rfc3339(*at)),
+            }
+        };
+        let mut all: Vec<ProxyStatus> = self.connections.values().map(status).collect();
+        all.sort_by(|a, b| a.proxy.cmp(&b.proxy));
+        all
+    }
+
+    /// What reading said, what lowering said of each object, and what linking said of the outputs
+    /// that somebody wants.
+    fn diagnostics(&self) -> Vec<Diagnostic> {
+        let mut all = self.standing.clone();
+        all.extend(self.lowered.values().flatten().cloned());
+        let mut seen: FxHashSet<*const Output> = FxHashSet::default();
+        for output in self.connections.values().flat_map(|connection| connection.view.outputs()) {
+            if seen.insert(Arc::as_ptr(output)) {
+                all.extend(output.diagnostics.iter().cloned());
+            }
+        }
+        all.sort_by(|a, b| {
+            let key = |d: &Diagnostic| (d.file.clone(), d.line, d.column, d.code, d.field.clone());
+            key(a).cmp(&key(b)).then_with(|| a.message.cmp(&b.message))
+        });
+        all.dedup();
+        all
+    }
+
+    fn stop(mut self) {
+        for connection in std::mem::take(&mut self.connections).into_values() {
+            let status = Status::unavailable("the control plane is stopping");
+            connection.delivery.close(status, &self.runtime);
+        }
+    }
+}
+
+/// What is left of a connection.
+struct Removed {
+    node: NodeId,
+    delivery: Delivery,
+}
+
+/// A view of what a client has and subscribes to.
+fn view(
+    id: ConnectionId,
+    known: Vec<(String, String)>,
+    subscribe: Vec<String>,
+    topics: &mut Topics,
+    compiler: &mut Compiler,
+    scope: ScopeId,
+    client: &Client,
+) -> View {
+    let mut view = View::new(id);
+    view.knows(known, topics, &Scoped { compiler, scope, client });
+    view.subscribe(subscribe, &[]);
+    view
+}
+
+fn too_many_hosts() -> Status {
+    Status::resource_exhausted(format!("a proxy may subscribe to {MAX_HOSTS} hosts, not to more"))
+}
+
+/// The compiler, as one client sees it.
+struct Scoped<'a> {
+    compiler: &'a mut Compiler,
+    scope: ScopeId,
+    client: &'a Client,
+}
+
+impl Catalog for Scoped<'_> {
+    fn roots(&mut self) -> Vec<Name> {
+        self.compiler.roots(self.scope, self.client)
+    }
+
+    fn output(&mut self, name: &Name) -> Option<Arc<Output>> {
+        self.compiler.output(self.scope, name)
+    }
+
+    fn audience(&self, name: &Name) -> Audience {
+        Compiler::audience(self.scope, name)
+    }
+}

@@ -1,0 +1,287 @@
+//! Starting and stopping.
+
+use std::{
+    io,
+    net::SocketAddr,
+    path::Path,
+    sync::Arc,
+    thread::JoinHandle,
+    time::{Duration, Instant, SystemTime},
+};
+
+use lateen_compiler::{Change, Compiler};
+use lateen_identity::{
+    AuthoritySettings, CertificateAuthority, MeshTrust, SignError, TokenIssuer,
+    authority::AuthorityError,
+    private_file::{self, FileError},
+    token::TokenKeyError,
+    trust::TrustError,
+};
+use lateen_sources::{Batch, DirectorySource, SourceError};
+use lateen_xds::{
+    ca::istio_certificate_service_server::IstioCertificateServiceServer, client::Keepalive,
+    server::Discovery,
+};
+use tokio::{net::TcpListener, sync::watch, task::JoinSet};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    authentication::Authenticator,
+    certificates::Certificates,
+    distribution::{Command, Distribution, Facts, Intake},
+    listener::Listener,
+    metrics::Metrics,
+    monitoring::Monitoring,
+    serving::{self, Serving},
+    settings::Settings,
+    stream::Streams,
+    tokens::{TokenFileError, Tokens},
+};
+
+/// Streams on one connection; a proxy needs one, and one for its certificate.
+const MAX_STREAMS: u32 = 32;
+
+/// The control plane.
+#[derive(Debug)]
+pub struct Controller;
+
+/// Where a running control plane listens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Addresses {
+    /// The native stream and the certificate service.
+    pub discovery: SocketAddr,
+    /// Health, metrics and debug pages.
+    pub monitoring: SocketAddr,
+}
+
+/// Why a control plane did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The folder with the YAML cannot be followed.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// The state folder cannot be made.
+    #[error(transparent)]
+    State(#[from] FileError),
+    /// The certificate authority cannot be loaded or made.
+    #[error(transparent)]
+    Authority(#[from] AuthorityError),
+    /// The authority's own roots cannot be trusted.
+    #[error("the certificate authority's roots are of no use: {0}")]
+    Roots(#[from] TrustError),
+    /// The server's own certificate cannot be made.
+    #[error("the server's own certificate cannot be made: {0}")]
+    Serving(#[from] SignError),
+    /// The key for the tokens is of no use.
+    #[error(transparent)]
+    TokenKey(#[from] TokenKeyError),
+    /// The tokens cannot be written.
+    #[error(transparent)]
+    Tokens(#[from] TokenFileError),
+    /// An address cannot be listened on.
+    #[error("cannot listen on {address}: {source}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// No thread could be started.
+    #[error("cannot start the distribution's thread: {0}")]
+    Thread(#[source] io::Error),
+}
+
+impl Controller {
+    /// Starts everything, and returns when proxies can connect: the objects are read, the tokens
+    /// and the root certificate are in the state folder, the addresses are open. Runs on the
+    /// current tokio runtime and on a thread of its own.
+    ///
+    /// # Errors
+    /// When any of that is impossible.
+    pub async fn start(settings: Settings) -> Result<Running, StartError> {
+        let now = SystemTime::now();
+        private_file::create_private_dir(&settings.state)?;
+        let mut source = DirectorySource::open(&settings.dir, Default::default()).await?;
+        let (discovery, discovery_address) = bind(settings.listen).await?;
+        let (monitoring, monitoring_address) = bind(settings.monitoring).await?;
+
+        let metrics = Arc::new(Metrics::default());
+        let compiler = Compiler::new(settings.compiler.clone());
+        let (distribution, thread) =
+            Distribution::start(compiler, settings.chunk_bytes, metrics.clone())
+                .map_err(StartError::Thread)?;
+        let facts = load(&mut source, &distribution).await;
+        let authority = authority(&settings, &facts, now)?;
+        metrics.set_root_expiry(authority.not_after());
+        let issuer = TokenIssuer::load_or_create(&settings.state)?;
+        let verifier = issuer.verifier();
+        let mut tokens = Tokens::new(&settings.state, issuer, settings.token_lifetime);
+        tokens.write(&facts.accounts, now)?;
+
+        let trust = MeshTrust::new(authority.roots(), facts.trust_domains.to_vec())?;
+        let serving = Serving::new(
+            authority.clone(),
+            &settings.compiler.root_namespace,
+            discovery_address.ip(),
+            settings.serving_lifetime,
+        )?;
+        let authenticator = Authenticator::new(verifier, distribution.facts());
+
+        let stop = CancellationToken::new();
+        let mut tasks = JoinSet::new();
+        tasks.spawn(pump(source, distribution.clone(), stop.clone()));
+        tasks.spawn(tokens.follow(distribution.facts(), stop.clone()));
+        tasks.spawn(serving.clone().keep_fresh(stop.clone()));
+        tasks.spawn(follow_trust(trust.clone(), distribution.facts(), stop.clone()));
+        let pages = Monitoring { distribution: distribution.clone(), metrics: metrics.clone() };
+        tasks.spawn(pages.serve(monitoring, stop.clone()));
+        let listener = Listener {
+            tcp: discovery,
+            tls: serving::tls(serving, trust),
+            max_connections: settings.max_connections,
+            handshake_timeout: settings.handshake_timeout,
+            metrics: metrics.clone(),
+            stop: stop.clone(),
+        };
+        let streams = Streams {
+            authenticator: authenticator.clone(),
+            distribution: distribution.clone(),
+            metrics: metrics.clone(),
+            max_age: settings.max_stream_age,
+        };
+        let certificates = Certificates { authority, authenticator, metrics };
+        let max_request = settings.max_request_bytes;
+        tasks.spawn(serve(listener, streams, certificates, max_request, stop.clone()));
+
+        let addresses = Addresses { discovery: discovery_address, monitoring: monitoring_address };
+        tracing::info!(
+            discovery = %addresses.discovery,
+            monitoring = %addresses.monitoring,
+            "the control plane is ready"
+        );
+        let stop_timeout = settings.stop_timeout;
+        Ok(Running { addresses, distribution, thread, tasks, stop, stop_timeout })
+    }
+}
+
+/// A control plane that runs. Dropping it stops everything at once; [`Running::shutdown`] does so
+/// in order.
+#[derive(Debug)]
+pub struct Running {
+    addresses: Addresses,
+    distribution: Distribution,
+    thread: JoinHandle<()>,
+    tasks: JoinSet<()>,
+    stop: CancellationToken,
+    stop_timeout: Duration,
+}
+
+impl Running {
+    /// Where it listens.
+    #[must_use]
+    pub fn addresses(&self) -> Addresses {
+        self.addresses
+    }
+
+    /// Stops: no connection is accepted any more, every stream ends with a status that makes its
+    /// client come back, calls that are being answered end. Proxies run on what they have.
+    pub async fn shutdown(mut self) {
+        self.stop.cancel();
+        self.distribution.tell(Command::Stop).await;
+        drop(self.distribution);
+        let ended = async { while self.tasks.join_next().await.is_some() {} };
+        if tokio::time::timeout(self.stop_timeout, ended).await.is_err() {
+            tracing::warn!("connections are cut off: they did not end in time");
+            self.tasks.shutdown().await;
+        }
+        let thread = self.thread;
+        let joined = tokio::task::spawn_blocking(move || thread.join()).await;
+        if !matches!(joined, Ok(Ok(()))) {
+            tracing::error!("the distribution's thread panicked");
+        }
+        tracing::info!("the control plane has stopped");
+    }
+}
+
+async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
+    let failed = |source| StartError::Listen { address, source };
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let bound = listener.local_addr().map_err(failed)?;
+    Ok((listener, bound))
+}
+
+/// Takes in the first batch, which is everything there is.
+async fn load(source: &mut DirectorySource, distribution: &Distribution) -> Facts {
+    if let Some(batch) = source.next().await {
+        distribution.tell(Command::Objects(intake(batch))).await;
+    }
+    let mut facts = distribution.facts();
+    let loaded = facts.wait_for(|facts| facts.is_loaded).await;
+    loaded.expect("invariant: the distribution runs until it is told to stop").clone()
+}
+
+fn authority(
+    settings: &Settings,
+    facts: &Facts,
+    now: SystemTime,
+) -> Result<Arc<CertificateAuthority>, AuthorityError> {
+    let authority = AuthoritySettings {
+        default_lifetime: settings.certificate_lifetime,
+        max_lifetime: settings.max_certificate_lifetime,
+        ..AuthoritySettings::new(facts.trust_domains[0].clone())
+    };
+    let state: &Path = &settings.state;
+    CertificateAuthority::load_or_create(state, authority, now).map(Arc::new)
+}
+
+/// From the source to the distribution, until stopped.
+async fn pump(mut source: DirectorySource, distribution: Distribution, stop: CancellationToken) {
+    while let Some(Some(batch)) = stop.run_until_cancelled(source.next()).await {
+        distribution.tell(Command::Objects(intake(batch))).await;
+    }
+}
+
+fn intake(batch: Batch) -> Intake {
+    let change = |change| match change {
+        lateen_sources::Change::Upsert(object) => Change::Upsert(object),
+        lateen_sources::Change::Remove(object) => Change::Remove(object),
+    };
+    Intake {
+        changes: batch.changes.into_iter().map(change).collect(),
+        diagnostics: batch.diagnostics,
+        at: Instant::now(),
+    }
+}
+
+/// Client certificates are verified against the trust domains that the mesh config names now.
+async fn follow_trust(
+    trust: Arc<MeshTrust>,
+    mut facts: watch::Receiver<Facts>,
+    stop: CancellationToken,
+) {
+    while let Some(Ok(())) = stop.run_until_cancelled(facts.changed()).await {
+        let trust_domains = facts.borrow_and_update().trust_domains.clone();
+        trust.set_trust_domains(trust_domains.to_vec());
+    }
+}
+
+async fn serve(
+    listener: Listener,
+    streams: Streams,
+    certificates: Certificates,
+    max_request: usize,
+    stop: CancellationToken,
+) {
+    let keepalive = Keepalive::default();
+    let served = tonic::transport::Server::builder()
+        .http2_keepalive_interval(Some(keepalive.interval))
+        .http2_keepalive_timeout(Some(keepalive.timeout))
+        .max_concurrent_streams(MAX_STREAMS)
+        .add_service(Discovery::new(Arc::new(streams), max_request))
+        .add_service(IstioCertificateServiceServer::new(certificates))
+        .serve_with_incoming_shutdown(listener.run(), stop.cancelled_owned())
+        .await;
+    if let Err(error) = served {
+        tracing::error!(%error, "the discovery server failed");
+    }
+}
