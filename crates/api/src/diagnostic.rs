@@ -83,6 +83,20 @@ codes! {
     NoEffect = "no-effect";
     /// A regular expression that does not compile.
     BadRegex = "bad-regex";
+    /// A rule sends to a host that is not known where it applies.
+    UnknownHost = "unknown-host";
+    /// A rule sends to a port that the service does not have.
+    UnknownPort = "unknown-port";
+    /// A rule sends to a subset that no DestinationRule defines.
+    UnknownSubset = "unknown-subset";
+    /// Two objects claim a host, and only one can have it.
+    ConflictingHosts = "conflicting-hosts";
+    /// Two servers of Gateways claim a port, and only one can have it.
+    ConflictingServers = "conflicting-servers";
+    /// A rule that comes after one that takes everything.
+    UnreachableRule = "unreachable-rule";
+    /// A selector that selects no workload.
+    SelectsNothing = "selects-nothing";
     /// The same object is defined twice, in one text or in two.
     DuplicateObject = "duplicate-object";
     /// A file or directory that cannot be read or watched.
