@@ -1,0 +1,334 @@
+//! The compiler: takes changes in, gives compiled resources out.
+
+use std::sync::Arc;
+
+use lateen_api::diagnostic::Diagnostic;
+use lateen_mesh::encoded::Encoded;
+use lateen_mesh::name::Name;
+use lateen_mesh::v1::Resource;
+
+use crate::change::{Audience, Change, Changes, Counters, Output};
+use crate::client::{Client, Role};
+use crate::key::Key;
+use crate::link::{self, Linked};
+use crate::lower::{self, Lowering};
+use crate::memo::{Memo, Task};
+use crate::node::{ServiceKey, Workload, WorkloadKey};
+use crate::options::Options;
+use crate::scope::{Scope, ScopeId, Scopes};
+use crate::store::{Query, Store, Touched};
+
+use rustc_hash::{FxHashMap, FxHashSet};
+
+/// Objects in, compiled resources out; see the crate's documentation for the whole picture.
+#[derive(Debug)]
+pub struct Compiler {
+    options: Options,
+    store: Store,
+    scopes: Scopes,
+    memo: Memo<Value>,
+    /// What connected proxies say of workloads, by workload.
+    clients: FxHashMap<WorkloadKey, Arc<Workload>>,
+    /// A change of one of these may give a client another scope.
+    watched: FxHashSet<Key>,
+    counters: Counters,
+}
+
+/// What the memo keeps.
+#[derive(Debug, Clone)]
+enum Value {
+    Output(Option<Arc<Output>>),
+    Roots(Arc<[Name]>),
+}
+
+impl Compiler {
+    /// A compiler that knows no objects yet.
+    #[must_use]
+    pub fn new(options: Options) -> Self {
+        let store = Store::new(&options, lower::default_mesh(&options));
+        Self {
+            options,
+            store,
+            scopes: Scopes::default(),
+            memo: Memo::default(),
+            clients: FxHashMap::default(),
+            watched: FxHashSet::default(),
+            counters: Counters::default(),
+        }
+    }
+
+    /// What the compiler was made with.
+    #[must_use]
+    pub fn options(&self) -> &Options {
+        &self.options
+    }
+
+    /// Takes a batch of changes, as one: what is asked for afterwards knows all of them.
+    pub fn apply(&mut self, batch: impl IntoIterator<Item = Change>) -> Changes {
+        let mut touched = Touched::default();
+        let mut diagnostics = Vec::new();
+        for change in batch {
+            match change {
+                Change::Upsert(object) => {
+                    self.counters.lowered += 1;
+                    let mut lowering = Lowering::new(&self.options, &object);
+                    let facts = lowering.lower();
+                    diagnostics.append(&mut lowering.diagnostics);
+                    self.store.replace(object.reference(), facts, &mut touched);
+                }
+                Change::Remove(object) => self.store.replace(object, Vec::new(), &mut touched),
+            }
+        }
+        self.store.settle(&mut touched);
+        let mut changes = self.touch(&touched);
+        changes.diagnostics = diagnostics;
+        changes
+    }
+
+    fn touch(&mut self, touched: &Touched) -> Changes {
+        let mut changes = Changes {
+            scopes: touched.selectors || touched.keys.iter().any(|key| self.watched.contains(key)),
+            ..Changes::default()
+        };
+        for task in self.memo.touch(&touched.keys) {
+            match task {
+                Task::Output(audience, name) => changes.stale.push((audience, name)),
+                Task::Roots(scope, _) => changes.roots.push(scope),
+            }
+        }
+        changes.stale.sort();
+        changes.roots.sort();
+        changes.roots.dedup();
+        changes
+    }
+
+    /// The scope of a client, and the note that the client is there: what no object says of its workload
+    /// is taken from the client. Ask again when [`Changes::scopes`] says so, and [`Compiler::release`] it
+    /// when its proxy is gone.
+    pub fn scope(&mut self, client: &Client) -> ScopeId {
+        let key = self.note(client);
+        let mut services: Vec<ServiceKey> = Vec::new();
+        self.watched.insert(Key::Workload(key.clone()));
+        let mut named_ports = Arc::default();
+        if client.role == Role::Gateway {
+            named_ports = self.store.described(&key).map_or(named_ports, |known| known.ports.clone());
+            let query = Query::new(&self.store, &self.options);
+            services = link::services_of_client(&query, &key, &client.addresses);
+            self.watched.extend(query.into_asked());
+        }
+        let mut selectors: Vec<_> =
+            self.store.selectors().filter(|selector| selector.matches(client)).cloned().collect();
+        selectors.sort();
+        let network =
+            if client.network.is_empty() { &self.options.network } else { &client.network };
+        self.scopes.intern(Scope {
+            role: client.role,
+            namespace: client.namespace.as_str().into(),
+            network: network.as_str().into(),
+            selectors: selectors.into(),
+            services: services.into(),
+            named_ports,
+        })
+    }
+
+    fn note(&mut self, client: &Client) -> WorkloadKey {
+        let workload = Arc::new(lower::client_workload(&self.options, client));
+        let key = workload.key.clone();
+        let known = self.clients.get(&key);
+        if known != Some(&workload) {
+            let mut touched = Touched::default();
+            let former = self.clients.insert(key.clone(), Arc::clone(&workload));
+            self.store.set_client(&workload, true, &mut touched);
+            if let Some(former) = former {
+                self.store.set_client(&former, false, &mut touched);
+            }
+            self.store.settle(&mut touched);
+            self.memo.touch(&touched.keys);
+        }
+        key
+    }
+
+    /// Forgets a client whose proxy is gone.
+    pub fn release(&mut self, namespace: &str, name: &str) {
+        let key = WorkloadKey { namespace: namespace.into(), name: name.into() };
+        self.watched.remove(&Key::Workload(key.clone()));
+        if let Some(workload) = self.clients.remove(&key) {
+            let mut touched = Touched::default();
+            self.store.set_client(&workload, false, &mut touched);
+            self.store.settle(&mut touched);
+            self.memo.touch(&touched.keys);
+        }
+    }
+
+    /// Forgets all scopes but those that `keep` names, with everything that was compiled for them.
+    pub fn retain_scopes(&mut self, keep: impl Fn(ScopeId) -> bool) {
+        let gone: FxHashSet<ScopeId> = self.scopes.retain(keep).into_iter().collect();
+        if !gone.is_empty() {
+            self.memo.retain(|task| match task {
+                Task::Output(Audience::Scope(scope), _) | Task::Roots(scope, _) => {
+                    !gone.contains(scope)
+                }
+                Task::Output(Audience::Everyone, _) => true,
+            });
+        }
+    }
+
+    /// For whom the resource with this name is the same: everyone, or the clients of one scope.
+    #[must_use]
+    pub fn audience(scope: ScopeId, name: &Name) -> Audience {
+        match name {
+            Name::Endpoints { .. } | Name::Policy { .. } | Name::Inbound { .. } => {
+                Audience::Everyone
+            }
+            _ => Audience::Scope(scope),
+        }
+    }
+
+    /// What a client takes without asking: settings, directory and its own inbound side; a gateway its
+    /// listeners instead of a directory. References of these outputs (and theirs) belong to it, but for
+    /// the directory, whose entries are taken on demand by [`Name::Host`]: the closure of that is the
+    /// closure of the entry's [`Name::Routes`].
+    ///
+    /// The scope's part changes when [`Changes::roots`] says so.
+    pub fn roots(&mut self, scope: ScopeId, client: &Client) -> Vec<Name> {
+        let whole = client.whole_scope && client.role == Role::Sidecar;
+        let task = Task::Roots(scope, whole);
+        let mut roots = match self.memo.get(&task) {
+            Some((Value::Roots(roots), true)) => roots.to_vec(),
+            _ => {
+                let Some(facts) = self.scopes.get(scope) else { return Vec::new() };
+                let query = Query::new(&self.store, &self.options);
+                let roots = link::roots(&query, facts, whole);
+                let asked = query.into_asked();
+                self.memo.put(task, Value::Roots(roots.as_slice().into()), asked);
+                roots
+            }
+        };
+        roots.push(Name::Inbound {
+            namespace: client.namespace.clone(),
+            name: client.name.clone(),
+        });
+        roots
+    }
+
+    /// One resource as a scope sees it; none if there is no such thing there. Where nothing that it was
+    /// made from changed, or its bytes came out equal, it is the very same as before.
+    ///
+    /// `inbound/…` is for its own workload only, which the caller sees to.
+    pub fn output(&mut self, scope: ScopeId, name: &Name) -> Option<Arc<Output>> {
+        let task = Task::Output(Self::audience(scope, name), name.clone());
+        let former = match self.memo.get(&task) {
+            Some((Value::Output(output), true)) => return output.clone(),
+            Some((Value::Output(output), false)) => Some(output.clone()),
+            _ => None,
+        };
+        let facts = self.scopes.get(scope)?;
+        let query = Query::new(&self.store, &self.options);
+        let linked = link::output(&query, facts, name);
+        let asked = query.into_asked();
+        self.counters.linked += 1;
+        let mut output = linked.map(finish);
+        if let Some(former) = former {
+            if former == output {
+                output = former;
+            } else {
+                self.counters.changed += u64::from(!same_bytes(former.as_ref(), output.as_ref()));
+            }
+        }
+        self.memo.put(task, Value::Output(output.clone()), asked);
+        output
+    }
+
+    /// The closure of some names: every output that is reached by following references, sorted by name.
+    /// [`Name::Host`] stands for the host's routes.
+    pub fn closure(
+        &mut self,
+        scope: ScopeId,
+        names: impl IntoIterator<Item = Name>,
+    ) -> Vec<(Name, Arc<Output>)> {
+        let mut open: Vec<Name> = names.into_iter().collect();
+        let mut seen: FxHashSet<Name> = FxHashSet::default();
+        let mut found = Vec::new();
+        while let Some(name) = open.pop() {
+            let name = match name {
+                Name::Host(host) => Name::Routes(host),
+                name => name,
+            };
+            if !seen.insert(name.clone()) {
+                continue;
+            }
+            if let Some(output) = self.output(scope, &name) {
+                open.extend(output.references.iter().cloned());
+                found.push((name, output));
+            }
+        }
+        found.sort_by(|(a, _), (b, _)| a.cmp(b));
+        found
+    }
+
+    /// The workload that objects describe, as a client with the given role; none if there is no Pod
+    /// or WorkloadEntry of that name.
+    #[must_use]
+    pub fn workload(&self, namespace: &str, name: &str, role: Role) -> Option<Client> {
+        let key = WorkloadKey { namespace: namespace.into(), name: name.into() };
+        link::client_of(self.store.described(&key)?, role)
+    }
+
+    /// Every workload that objects describe, as clients, sorted by name.
+    #[must_use]
+    pub fn workloads(&self) -> Vec<Client> {
+        let mut clients: Vec<Client> = self
+            .store
+            .all_described()
+            .filter_map(|workload| link::client_of(workload, Role::Sidecar))
+            .collect();
+        clients.sort_by(|a, b| (&a.namespace, &a.name).cmp(&(&b.namespace, &b.name)));
+        clients
+    }
+
+    /// How much work was done so far.
+    #[must_use]
+    pub fn counters(&self) -> Counters {
+        self.counters
+    }
+
+    pub(crate) fn query(&self) -> Query<'_> {
+        Query::new(&self.store, &self.options)
+    }
+
+    pub(crate) fn store(&self) -> &Store {
+        &self.store
+    }
+
+    pub(crate) fn facts(&self, scope: ScopeId) -> Option<&Arc<Scope>> {
+        self.scopes.get(scope)
+    }
+
+    #[cfg(test)]
+    pub(crate) fn scope_ids(&self) -> Vec<ScopeId> {
+        self.scopes.ids().collect()
+    }
+}
+
+fn finish(linked: Linked) -> Arc<Output> {
+    let Linked { objects, body, references, diagnostics } = linked;
+    let encoded = Arc::new(Encoded::new(&Resource { objects, body: Some(body) }));
+    Arc::new(Output { encoded, references, diagnostics })
+}
+
+fn same_bytes(a: Option<&Arc<Output>>, b: Option<&Arc<Output>>) -> bool {
+    a.map(|output| output.encoded.version) == b.map(|output| output.encoded.version)
+}
+
+/// Everything to say about a set of outputs, each thing once.
+pub(crate) fn distinct(mut diagnostics: Vec<Diagnostic>) -> Vec<Diagnostic> {
+    let mut seen = Vec::new();
+    diagnostics.retain(|diagnostic| {
+        let new = !seen.contains(diagnostic);
+        if new {
+            seen.push(diagnostic.clone());
+        }
+        new
+    });
+    diagnostics
+}

@@ -1,0 +1,173 @@
+//! Local mode: addresses in 127.0.0.0/8 for workloads and services.
+//!
+//! Workload *w* owns 127.*w*.0.0/16: its application listens on 127.*w*.0.1, its sidecar takes inbound
+//! connections on 127.*w*.0.2, and it sees the service with offset *o* at 127.*w*.0.0 + *o*. Both *w* and *o*
+//! start from a hash of the name and go on to the next free number, names in order, so that every process
+//! that knows the same objects comes to the same addresses.
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+
+use rustc_hash::FxHashSet;
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::key::Key;
+use crate::node::WorkloadKey;
+use crate::store::Touched;
+
+/// Ports below 1024 are moved up by this number, since opening them takes privileges.
+pub const PORT_SHIFT: u16 = 20_000;
+
+/// Where the application listens, in its workload's /16.
+pub const APPLICATION: u16 = 1;
+
+/// Where the sidecar takes inbound connections, in its workload's /16.
+pub const SIDECAR: u16 = 2;
+
+/// Offsets below are kept for the workload itself.
+const FIRST_OFFSET: u16 = 256;
+
+/// The socket that stands for a port.
+#[must_use]
+pub fn shifted(port: u16) -> u16 {
+    if port < 1024 { port + PORT_SHIFT } else { port }
+}
+
+/// An address of a workload's /16.
+#[must_use]
+pub fn address(base: Ipv4Addr, offset: u16) -> Ipv4Addr {
+    Ipv4Addr::from(u32::from(base) | u32::from(offset))
+}
+
+/// Numbers for everything that has an address.
+#[derive(Debug, Default)]
+pub(crate) struct Local {
+    hosts: BTreeMap<Arc<str>, usize>,
+    workloads: BTreeMap<WorkloadKey, usize>,
+    offsets: BTreeMap<Arc<str>, u16>,
+    bases: BTreeMap<WorkloadKey, u16>,
+    changed: bool,
+}
+
+impl Local {
+    pub fn add_host(&mut self, host: &Arc<str>) {
+        *self.hosts.entry(host.clone()).or_default() += 1;
+        self.changed = true;
+    }
+
+    pub fn remove_host(&mut self, host: &Arc<str>) {
+        remove(&mut self.hosts, host);
+        self.changed = true;
+    }
+
+    pub fn add_workload(&mut self, workload: &WorkloadKey) {
+        *self.workloads.entry(workload.clone()).or_default() += 1;
+        self.changed = true;
+    }
+
+    pub fn remove_workload(&mut self, workload: &WorkloadKey) {
+        remove(&mut self.workloads, workload);
+        self.changed = true;
+    }
+
+    /// Gives out the numbers again, if anything came or went.
+    pub fn settle(&mut self, touched: &mut Touched) {
+        if !std::mem::take(&mut self.changed) {
+            return;
+        }
+        // Wildcards are no names that anybody dials.
+        let hosts = self.hosts.keys().filter(|host| !host.starts_with('*')).cloned();
+        let offsets = assign(hosts, |host| xxh3_64(host.as_bytes()), FIRST_OFFSET, u16::MAX);
+        let bases = assign(
+            self.workloads.keys().cloned(),
+            |key| xxh3_64(format!("{}/{}", key.namespace, key.name).as_bytes()),
+            1,
+            254,
+        );
+        for host in differing(&self.offsets, &offsets) {
+            touched.keys.insert(Key::LocalOffset(host));
+        }
+        for workload in differing(&self.bases, &bases) {
+            touched.keys.insert(Key::LocalBase(workload));
+        }
+        self.offsets = offsets;
+        self.bases = bases;
+    }
+
+    pub fn offset(&self, host: &Arc<str>) -> Option<u16> {
+        self.offsets.get(host).copied()
+    }
+
+    /// First address of the workload's /16; none when all 254 are taken.
+    pub fn base(&self, workload: &WorkloadKey) -> Option<Ipv4Addr> {
+        let number = u8::try_from(*self.bases.get(workload)?).ok()?;
+        Some(Ipv4Addr::new(127, number, 0, 0))
+    }
+
+    /// Workloads that got no number because all are taken.
+    pub fn homeless(&self) -> impl Iterator<Item = &WorkloadKey> {
+        self.workloads.keys().filter(|key| !self.bases.contains_key(*key))
+    }
+}
+
+fn remove<K: Ord>(counts: &mut BTreeMap<K, usize>, key: &K) {
+    if let Some(count) = counts.get_mut(key) {
+        *count -= 1;
+        if *count == 0 {
+            counts.remove(key);
+        }
+    }
+}
+
+fn assign<K: Ord + Clone>(
+    names: impl Iterator<Item = K>,
+    hash: impl Fn(&K) -> u64,
+    first: u16,
+    last: u16,
+) -> BTreeMap<K, u16> {
+    let size = u64::from(last - first) + 1;
+    let mut taken = FxHashSet::default();
+    let mut numbers = BTreeMap::new();
+    for name in names {
+        let start = hash(&name) % size;
+        let free = (0..size).map(|step| (start + step) % size).find(|at| !taken.contains(at));
+        let Some(free) = free else { break };
+        taken.insert(free);
+        let number = u16::try_from(free).expect("invariant: below `size`, which fits");
+        numbers.insert(name, first + number);
+    }
+    numbers
+}
+
+fn differing<K: Ord + Clone>(before: &BTreeMap<K, u16>, after: &BTreeMap<K, u16>) -> Vec<K> {
+    let gone_or_moved = before.iter().filter(|(name, number)| after.get(name) != Some(number));
+    let new = after.iter().filter(|(name, _)| !before.contains_key(name));
+    gone_or_moved.chain(new).map(|(name, _)| name.clone()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_follow_from_the_names_alone() {
+        let names: Vec<Arc<str>> = (0..200).map(|n| format!("host-{n}").into()).collect();
+        let hash = |name: &Arc<str>| xxh3_64(name.as_bytes());
+        let numbers = assign(names.iter().cloned(), hash, 1, 254);
+        assert_eq!(numbers.len(), 200);
+        let distinct: FxHashSet<u16> = numbers.values().copied().collect();
+        assert_eq!(distinct.len(), 200);
+        assert!(distinct.iter().all(|number| (1..=254).contains(number)));
+        let full = assign((0..300u16).map(|n| n.to_string()), |n| xxh3_64(n.as_bytes()), 1, 254);
+        assert_eq!(full.len(), 254, "the rest goes without");
+    }
+
+    #[test]
+    fn privileged_ports_are_shifted() {
+        assert_eq!(shifted(80), 20_080);
+        assert_eq!(shifted(1023), 21_023);
+        assert_eq!(shifted(1024), 1024);
+        assert_eq!(address(Ipv4Addr::new(127, 7, 0, 0), SIDECAR), Ipv4Addr::new(127, 7, 0, 2));
+    }
+}

@@ -1,0 +1,156 @@
+//! What was computed, from which queries, and who has to be asked again when one of them changes.
+
+use rustc_hash::{FxHashMap, FxHashSet};
+
+use lateen_mesh::name::Name;
+
+use crate::change::Audience;
+use crate::key::Key;
+use crate::scope::ScopeId;
+
+/// Something that Link computes.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) enum Task {
+    /// One resource.
+    Output(Audience, Name),
+    /// The roots of a scope; `true`: with the routes of everything in it.
+    Roots(ScopeId, bool),
+}
+
+/// A value, with the tasks that read it and the queries that it came from.
+#[derive(Debug)]
+struct Entry<V> {
+    task: Task,
+    value: V,
+    fresh: bool,
+    reads: Box<[u32]>,
+}
+
+/// Values of tasks by what they read. Cost of a change: one look-up for each key that it touched,
+/// and one step for each task that read it.
+#[derive(Debug)]
+pub(crate) struct Memo<V> {
+    tasks: FxHashMap<Task, u32>,
+    entries: Vec<Option<Entry<V>>>,
+    free: Vec<u32>,
+    keys: FxHashMap<Key, u32>,
+    /// Tasks that read the key with this number.
+    readers: Vec<FxHashSet<u32>>,
+}
+
+impl<V> Default for Memo<V> {
+    fn default() -> Self {
+        Self {
+            tasks: FxHashMap::default(),
+            entries: Vec::new(),
+            free: Vec::new(),
+            keys: FxHashMap::default(),
+            readers: Vec::new(),
+        }
+    }
+}
+
+impl<V: Clone> Memo<V> {
+    /// The value and whether it still holds.
+    pub fn get(&self, task: &Task) -> Option<(&V, bool)> {
+        let entry = self.entries[*self.tasks.get(task)? as usize].as_ref()?;
+        Some((&entry.value, entry.fresh))
+    }
+
+    /// Keeps a value that was just computed from these queries.
+    pub fn put(&mut self, task: Task, value: V, reads: impl IntoIterator<Item = Key>) {
+        let reads: Box<[u32]> = reads.into_iter().map(|key| self.key(key)).collect();
+        let number = match self.tasks.get(&task) {
+            Some(number) => *number,
+            None => self.allocate(task.clone()),
+        };
+        if let Some(former) = self.entries[number as usize].take() {
+            for key in former.reads {
+                self.readers[key as usize].remove(&number);
+            }
+        }
+        for key in &reads {
+            self.readers[*key as usize].insert(number);
+        }
+        self.entries[number as usize] = Some(Entry { task, value, fresh: true, reads });
+    }
+
+    /// Marks everything that read one of the keys, and returns what was not marked before.
+    pub fn touch<'a>(&mut self, keys: impl IntoIterator<Item = &'a Key>) -> Vec<Task> {
+        let mut stale = Vec::new();
+        for key in keys {
+            let Some(key) = self.keys.get(key) else { continue };
+            for number in &self.readers[*key as usize] {
+                if let Some(entry) = self.entries[*number as usize].as_mut()
+                    && std::mem::replace(&mut entry.fresh, false)
+                {
+                    stale.push(entry.task.clone());
+                }
+            }
+        }
+        stale
+    }
+
+    /// Forgets tasks.
+    pub fn retain(&mut self, keep: impl Fn(&Task) -> bool) {
+        let gone: Vec<(Task, u32)> = self
+            .tasks
+            .iter()
+            .filter(|(task, _)| !keep(task))
+            .map(|(task, number)| (task.clone(), *number))
+            .collect();
+        for (task, number) in gone {
+            self.tasks.remove(&task);
+            if let Some(entry) = self.entries[number as usize].take() {
+                for key in entry.reads {
+                    self.readers[key as usize].remove(&number);
+                }
+            }
+            self.free.push(number);
+        }
+    }
+
+    fn allocate(&mut self, task: Task) -> u32 {
+        let number = self.free.pop().unwrap_or_else(|| {
+            self.entries.push(None);
+            u32::try_from(self.entries.len() - 1).expect("invariant: fewer than 2^32 outputs")
+        });
+        self.tasks.insert(task, number);
+        number
+    }
+
+    fn key(&mut self, key: Key) -> u32 {
+        if let Some(number) = self.keys.get(&key) {
+            return *number;
+        }
+        self.readers.push(FxHashSet::default());
+        let number =
+            u32::try_from(self.readers.len() - 1).expect("invariant: fewer than 2^32 keys");
+        self.keys.insert(key, number);
+        number
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_readers_of_a_touched_key_become_stale_and_only_once() {
+        let mut memo: Memo<u32> = Memo::default();
+        let host = |name: &str| Key::Host(name.into());
+        let task = |name: &str| Task::Output(Audience::Everyone, Name::Routes(name.into()));
+        memo.put(task("a"), 1, [host("a"), Key::Mesh]);
+        memo.put(task("b"), 2, [host("b"), Key::Mesh]);
+        assert_eq!(memo.touch(&[host("a"), host("c")]), [task("a")]);
+        assert_eq!(memo.touch(&[host("a")]), []);
+        assert_eq!(memo.get(&task("a")), Some((&1, false)));
+        assert_eq!(memo.get(&task("b")), Some((&2, true)));
+
+        memo.put(task("a"), 3, [host("c")]);
+        assert_eq!(memo.touch(&[host("a"), Key::Mesh]), [task("b")]);
+        memo.retain(|kept| *kept != task("a"));
+        assert_eq!(memo.get(&task("a")), None);
+        assert_eq!(memo.touch(&[host("c")]), []);
+    }
+}
