@@ -42,6 +42,9 @@ impl Entry {
         if host.is_empty() || host.bytes().any(|byte| byte.is_ascii_uppercase()) {
             return Err(format!("host {host:?} is empty or not in lower case"));
         }
+        if !is_pattern(&host) {
+            return Err(format!("host {host:?}: `*` may only stand for whole first labels"));
+        }
         let ports = message
             .ports
             .into_iter()
@@ -116,7 +119,7 @@ pub struct Directory {
     /// Exact hosts.
     exact: FxHashMap<Arc<str>, u32>,
     /// Hosts known by another name; kept apart since a host of its own goes first.
-    aliases: FxHashMap<Arc<str>, u32>,
+    aliases: FxHashMap<Arc<str>, Indexes>,
     /// `*.suffix` by `.suffix`; `*` by the empty text.
     wildcards: FxHashMap<Box<str>, u32>,
     /// Single addresses.
@@ -139,6 +142,8 @@ impl Directory {
         entries.sort_by(|one, other| {
             (&one.host, &one.namespace).cmp(&(&other.host, &other.namespace))
         });
+        // The control plane resolves duplicates; should one slip through, one of them wins always.
+        entries.dedup_by(|later, first| later.host == first.host);
         let mut directory = Self { entries, ..Self::default() };
         for number in 0..u32::try_from(directory.entries.len()).unwrap_or(u32::MAX) {
             let entry = Arc::clone(&directory.entries[number as usize]);
@@ -161,7 +166,7 @@ impl Directory {
             }
         }
         for alias in &entry.aliases {
-            self.aliases.entry(Arc::clone(alias)).or_insert(number);
+            self.aliases.entry(Arc::clone(alias)).or_default().push(number);
         }
     }
 
@@ -215,6 +220,14 @@ impl Directory {
 
     fn all<'d>(&'d self, numbers: Option<&'d Indexes>) -> impl Iterator<Item = &'d Arc<Entry>> {
         numbers.into_iter().flatten().filter_map(|number| self.get(*number))
+    }
+}
+
+/// Whether a host is exact, `*.suffix` or `*`.
+pub(crate) fn is_pattern(host: &str) -> bool {
+    match host.strip_prefix('*') {
+        Some(suffix) => (suffix.is_empty() || suffix.starts_with('.')) && !suffix.contains('*'),
+        None => !host.contains('*'),
     }
 }
 

@@ -7,12 +7,13 @@ use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 
 use crate::authorize::Policies;
-use crate::destination::{Destination, DestinationKey};
+use crate::destination::{Destination, DestinationKey, Protocol};
 use crate::directory::{Directory, Surroundings};
 use crate::gateway::GatewayPort;
 use crate::inbound::Inbound;
 use crate::route::Table;
 use crate::settings::Settings;
+use crate::upstream::Carried;
 
 /// Everything that a proxy knows at one moment, compiled and immutable. Its nodes are shared with
 /// the plans before and after it.
@@ -65,6 +66,17 @@ impl Plan {
     #[must_use]
     pub fn destination(&self, key: &DestinationKey) -> Option<&Arc<Destination>> {
         self.destination_at(key, key.port)
+    }
+
+    /// The version in which HTTP is spoken to a destination: a declared port says; towards a
+    /// sniffed one a sidecar keeps the caller's, a gateway speaks HTTP/1.1.
+    #[must_use]
+    pub fn carried(&self, destination: &Destination, downstream: Carried) -> Carried {
+        let gateway = !self.gateway.is_empty() && downstream != Carried::Tcp;
+        match destination.protocol() {
+            Protocol::Auto if gateway => Carried::Http1,
+            _ => destination.carried(downstream),
+        }
     }
 
     /// All destinations.

@@ -1,5 +1,6 @@
 //! Why the mesh answers, or closes, by itself.
 
+use crate::destination::DestinationKey;
 use crate::origin::Origin;
 
 /// Who is to look into a refusal.
@@ -169,10 +170,12 @@ pub struct Refusal<'p> {
     pub origin: &'p Origin,
     /// More for logs: what the compiler said of an invalid backend, say; may be empty.
     pub detail: &'p str,
+    /// The backend that was chosen and cannot be reached, for [`Reason::InvalidBackend`].
+    pub backend: Option<&'p DestinationKey>,
 }
 
 impl<'p> Refusal<'p> {
     pub(crate) fn new(reason: Reason, origin: &'p Origin) -> Self {
-        Self { reason, status: reason.status(), origin, detail: "" }
+        Self { reason, status: reason.status(), origin, detail: "", backend: None }
     }
 }

@@ -18,6 +18,7 @@ mod headers;
 mod index;
 mod l4;
 mod matcher;
+mod path_matcher;
 mod redirect;
 mod rewrite;
 mod rule;
@@ -25,7 +26,7 @@ mod table;
 
 pub use headers::HeaderOperations;
 pub(crate) use l4::L4Rule;
-pub(crate) use matcher::{ends_with_ignore_case, header, starts_with_ignore_case, whole};
+pub(crate) use matcher::{HeaderField, ends_with_ignore_case, starts_with_ignore_case, whole};
 pub use redirect::Location;
 pub(crate) use table::Table;
 

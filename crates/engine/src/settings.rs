@@ -74,6 +74,7 @@ impl Settings {
 }
 
 impl Default for Settings {
+    /// Until the scope's settings have arrived nothing is passed through.
     fn default() -> Self {
         Self {
             message: v1::Settings {
@@ -83,7 +84,7 @@ impl Default for Settings {
                 ..v1::Settings::default()
             },
             outbound_policy_origin: Origin::default(),
-            allow_any: true,
+            allow_any: false,
             normalization: v1::PathNormalization::Base,
         }
     }

@@ -7,7 +7,7 @@ use lateen_mesh::v1::{self, Attribute};
 
 use super::value::ValueMatcher;
 use super::{Action, Peer};
-use crate::route::{Request, header};
+use crate::route::{HeaderField, Request};
 
 /// What a rule is matched against; no request on a connection of opaque bytes.
 #[derive(Debug, Clone, Copy)]
@@ -21,6 +21,7 @@ pub(super) struct Facts<'a> {
 pub(super) struct Clause {
     attribute: Attribute,
     key: Box<str>,
+    header: Option<HeaderField>,
     values: Vec<ValueMatcher>,
     not_values: Vec<ValueMatcher>,
     field: Box<str>,
@@ -47,8 +48,12 @@ impl Clause {
                 (Some(values), Some(not_values)) => (attribute, values, not_values),
                 _ => (Attribute::Unsupported, Vec::new(), Vec::new()),
             };
+        let header = (attribute == Attribute::Header)
+            .then(|| HeaderField::compile(&message.key))
+            .transpose()?;
         Ok(Self {
             attribute,
+            header,
             key: message.key.as_str().into(),
             values,
             not_values,
@@ -119,7 +124,8 @@ impl Clause {
             Attribute::Method => text(request.map(|request| request.method)),
             Attribute::Path => text(request.map(Request::path)),
             Attribute::Header => request
-                .and_then(|request| header(request, &self.key))
+                .zip(self.header.as_ref())
+                .and_then(|(request, header)| header.value(request))
                 .map_or(Value::Absent, Value::Text),
         }
     }

@@ -99,27 +99,55 @@ impl Directory {
     ) -> Option<&Arc<Entry>> {
         let host = authority::normalized_host(authority);
         let on_port = |number: u32| self.get(number).filter(|entry| entry.is_http(port));
-        self.by_name(&host)
-            .and_then(on_port)
-            .or_else(|| self.by_short_name(&host, surroundings).and_then(on_port))
+        self.by_name(&host, on_port)
+            .or_else(|| self.by_short_name(&host, surroundings, on_port))
             .or_else(|| self.by_literal(&host, port, surroundings))
             .or_else(|| self.by_wildcard(&host, on_port))
             .or_else(|| self.wildcards.get("").copied().and_then(on_port))
     }
 
-    fn by_name(&self, host: &str) -> Option<u32> {
-        self.exact.get(host).or_else(|| self.aliases.get(host)).copied()
+    /// [`Self::by_authority`] without any index: every entry is asked how well it is known by the
+    /// name, and the best one is taken.
+    pub(crate) fn by_authority_in_order(
+        &self,
+        authority: &str,
+        port: u16,
+        surroundings: &Surroundings<'_>,
+    ) -> Option<&Arc<Entry>> {
+        let host = authority::normalized_host(authority);
+        let mut best: Option<(Known, &Arc<Entry>)> = None;
+        for entry in self.entries.iter().filter(|entry| entry.is_http(port)) {
+            let known = entry.known_as(&host, surroundings);
+            if let Some(known) = known
+                && best.is_none_or(|(before, _)| known < before)
+            {
+                best = Some((known, entry));
+            }
+        }
+        best.map(|(_, entry)| entry)
     }
 
-    fn by_short_name(&self, host: &str, surroundings: &Surroundings<'_>) -> Option<u32> {
+    fn by_name<'d>(
+        &'d self,
+        host: &str,
+        on_port: impl Fn(u32) -> Option<&'d Arc<Entry>>,
+    ) -> Option<&'d Arc<Entry>> {
+        let exact = self.exact.get(host).copied().and_then(&on_port);
+        exact.or_else(|| self.aliases.get(host)?.iter().copied().find_map(on_port))
+    }
+
+    fn by_short_name<'d>(
+        &'d self,
+        host: &str,
+        surroundings: &Surroundings<'_>,
+        on_port: impl Fn(u32) -> Option<&'d Arc<Entry>>,
+    ) -> Option<&'d Arc<Entry>> {
         let full = expand(host, surroundings)?;
         let full = std::str::from_utf8(&full).ok()?;
-        let kubernetes = |number: &&u32| {
-            self.get(**number).is_some_and(|entry| {
-                matches!(entry.kind, EntryKind::Kubernetes | EntryKind::Headless)
-            })
-        };
-        self.exact.get(full).filter(kubernetes).or_else(|| self.aliases.get(full)).copied()
+        let kubernetes =
+            |entry: &&Arc<Entry>| matches!(entry.kind, EntryKind::Kubernetes | EntryKind::Headless);
+        let exact = self.exact.get(full).copied().and_then(&on_port).filter(kubernetes);
+        exact.or_else(|| self.aliases.get(full)?.iter().copied().find_map(on_port))
     }
 
     fn by_literal(
@@ -155,6 +183,56 @@ impl Directory {
         let local = surroundings.local_offset(address).and_then(|offset| self.local.get(&offset));
         let local = local.and_then(|number| self.get(*number));
         local.into_iter().chain(self.all(self.addresses.get(&address)))
+    }
+}
+
+/// How an entry is known by a name; the smallest goes first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Known {
+    Exactly,
+    ByAlias,
+    ByShortName,
+    ByShortAlias,
+    ByLocalAddress,
+    ByAddress,
+    /// By the length of the suffix, the longest first; a wildcard before a headless service.
+    BySuffix(std::cmp::Reverse<usize>, bool),
+    ByAnything,
+}
+
+impl Entry {
+    fn known_as(&self, host: &str, surroundings: &Surroundings<'_>) -> Option<Known> {
+        let is = |name: &str| name == &*self.host;
+        let alias = |name: &str| self.aliases.iter().any(|alias| &**alias == name);
+        let short = expand(host, surroundings);
+        let short = short.as_ref().and_then(|full| std::str::from_utf8(full).ok());
+        let address = authority::literal(host);
+        let local = address.and_then(|address| surroundings.local_offset(address));
+        let kubernetes = matches!(self.kind, EntryKind::Kubernetes | EntryKind::Headless);
+        let below = |suffix: &str| host.len() > suffix.len() && host.ends_with(suffix);
+        if is(host) {
+            Some(Known::Exactly)
+        } else if alias(host) {
+            Some(Known::ByAlias)
+        } else if kubernetes && short.is_some_and(is) {
+            Some(Known::ByShortName)
+        } else if short.is_some_and(alias) {
+            Some(Known::ByShortAlias)
+        } else if local.is_some_and(|offset| offset == self.local_offset && offset > 0) {
+            Some(Known::ByLocalAddress)
+        } else if address.is_some_and(|address| {
+            self.blocks.iter().any(|block| block.is_single() && block.address == address)
+        }) {
+            Some(Known::ByAddress)
+        } else if is("*") {
+            Some(Known::ByAnything)
+        } else if let Some(suffix) = self.host.strip_prefix('*').filter(|suffix| below(suffix)) {
+            Some(Known::BySuffix(std::cmp::Reverse(suffix.len()), false))
+        } else if self.kind == EntryKind::Headless && below(&format!(".{}", self.host)) {
+            Some(Known::BySuffix(std::cmp::Reverse(self.host.len() + 1), true))
+        } else {
+            None
+        }
     }
 }
 

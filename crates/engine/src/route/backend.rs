@@ -83,6 +83,7 @@ impl Backends {
             return Err(Refusal {
                 status: invalid.status,
                 detail: &invalid.why,
+                backend: Some(&backend.key),
                 ..Refusal::new(Reason::InvalidBackend, origin)
             });
         }
@@ -92,6 +93,7 @@ impl Backends {
             });
             return Err(Refusal {
                 detail: "the service does not have the listener's port",
+                backend: Some(&backend.key),
                 ..Refusal::new(Reason::InvalidBackend, origin)
             });
         };

@@ -103,7 +103,12 @@ impl Plan {
         port: u16,
         trace: &mut T,
     ) -> Option<&'p Arc<Entry>> {
-        let found = self.directory().by_authority(authority, port, &self.surroundings());
+        let (directory, surroundings) = (self.directory(), self.surroundings());
+        let found = if T::RECORDS {
+            directory.by_authority_in_order(authority, port, &surroundings)
+        } else {
+            directory.by_authority(authority, port, &surroundings)
+        };
         trace.step(What::Directory, Origin::mesh_default(), found.is_some(), || match found {
             Some(entry) => format!("{authority} on port {port} is {}", entry.host),
             None => format!("nothing on port {port} is known as {authority}"),

@@ -7,7 +7,7 @@
 use rustc_hash::FxHashMap;
 
 use super::Request;
-use super::matcher::PathMatcher;
+use super::path_matcher::PathMatcher;
 use super::rule::{Match, Rule};
 
 /// Below this many candidates trying them in turn is faster.

@@ -1,7 +1,10 @@
 //! Matching strings, paths, headers and query parameters.
+//!
+//! Regular expressions are RE2's as far as both engines agree, over the whole value.
 
 use std::borrow::Cow;
 
+use http::HeaderName;
 use lateen_mesh::v1;
 use regex::Regex;
 
@@ -68,8 +71,7 @@ impl StringMatcher {
 
 /// A regular expression that must match the whole value.
 pub(crate) fn whole(text: &str, ignore_case: bool) -> Result<Regex, String> {
-    let flags = if ignore_case { "is" } else { "s" };
-    // RE2's `.` does not match a newline; no header or path contains one.
+    let flags = if ignore_case { "i" } else { "" };
     Regex::new(&format!("(?{flags}:^(?:{text})$)")).map_err(|error| format!("regex: {error}"))
 }
 
@@ -88,138 +90,129 @@ pub(crate) fn ends_with_ignore_case(value: &str, suffix: &str) -> bool {
         .is_some_and(|end| end.eq_ignore_ascii_case(suffix.as_bytes()))
 }
 
-/// A compiled `PathMatch`.
+/// A compiled `NamedMatch` of a query parameter.
 #[derive(Debug)]
-pub(crate) enum PathMatcher {
-    Exact(Box<str>),
-    Prefix(Box<str>),
-    /// Without its trailing slash.
-    Segments(Box<str>),
-    Regex(Regex),
-    ExactIgnoreCase(Box<str>),
-    PrefixIgnoreCase(Box<str>),
-    SegmentsIgnoreCase(Box<str>),
-}
-
-impl PathMatcher {
-    /// `None`: every path matches.
-    pub(crate) fn compile(message: &v1::PathMatch) -> Result<Option<Self>, String> {
-        use v1::path_match::Kind;
-        let fold = message.ignore_case;
-        Ok(Some(match &message.kind {
-            None => return Ok(None),
-            Some(Kind::Exact(text)) if fold => Self::ExactIgnoreCase(text.as_str().into()),
-            Some(Kind::Exact(text)) => Self::Exact(text.as_str().into()),
-            Some(Kind::Prefix(text)) if fold => Self::PrefixIgnoreCase(text.as_str().into()),
-            Some(Kind::Prefix(text)) => Self::Prefix(text.as_str().into()),
-            Some(Kind::SegmentPrefix(text)) if fold => {
-                Self::SegmentsIgnoreCase(text.trim_end_matches('/').into())
-            }
-            Some(Kind::SegmentPrefix(text)) => Self::Segments(text.trim_end_matches('/').into()),
-            // Istio's ignoreUriCase has no effect on a regex.
-            Some(Kind::Regex(text)) => Self::Regex(whole(text, false)?),
-        }))
-    }
-
-    pub(crate) fn matches(&self, path: &str) -> bool {
-        match self {
-            Self::Exact(text) => path == &**text,
-            Self::Prefix(text) => path.starts_with(&**text),
-            Self::Segments(text) => path.strip_prefix(&**text).is_some_and(at_segment),
-            Self::Regex(regex) => regex.is_match(path),
-            Self::ExactIgnoreCase(text) => path.eq_ignore_ascii_case(text),
-            Self::PrefixIgnoreCase(text) => starts_with_ignore_case(path, text),
-            Self::SegmentsIgnoreCase(text) => {
-                starts_with_ignore_case(path, text)
-                    && path.get(text.len()..).is_some_and(at_segment)
-            }
-        }
-    }
-
-    /// Length of the part of a matching path that a rewrite replaces.
-    pub(crate) fn matched_len(&self, path: &str) -> usize {
-        match self {
-            Self::Prefix(text)
-            | Self::Segments(text)
-            | Self::PrefixIgnoreCase(text)
-            | Self::SegmentsIgnoreCase(text) => text.len(),
-            Self::Exact(_) | Self::ExactIgnoreCase(_) | Self::Regex(_) => path.len(),
-        }
-    }
-
-    pub(crate) fn describe(&self) -> String {
-        match self {
-            Self::Exact(text) => format!("exactly {text:?}"),
-            Self::Prefix(text) => format!("prefix {text:?}"),
-            Self::Segments(text) => format!("segments {text:?}"),
-            Self::Regex(regex) => format!("regex {:?}", regex.as_str()),
-            Self::ExactIgnoreCase(text) => format!("exactly {text:?} in any case"),
-            Self::PrefixIgnoreCase(text) => format!("prefix {text:?} in any case"),
-            Self::SegmentsIgnoreCase(text) => format!("segments {text:?} in any case"),
-        }
-    }
-}
-
-fn at_segment(rest: &str) -> bool {
-    rest.is_empty() || rest.starts_with('/')
-}
-
-/// A compiled `NamedMatch`.
-#[derive(Debug)]
-pub(crate) struct NamedMatcher {
+pub(crate) struct QueryMatcher {
     name: Box<str>,
+    expected: Expected,
+}
+
+/// A compiled `NamedMatch` of a header.
+#[derive(Debug)]
+pub(crate) struct HeaderMatcher {
+    name: HeaderField,
+    expected: Expected,
+}
+
+/// What a named value must be.
+#[derive(Debug)]
+struct Expected {
     value: StringMatcher,
     invert: bool,
 }
 
-impl NamedMatcher {
-    pub(crate) fn compile(message: &v1::NamedMatch) -> Result<Self, String> {
+impl Expected {
+    fn compile(message: &v1::NamedMatch) -> Result<Self, String> {
         let absent = v1::StringMatch::default();
-        Ok(Self {
-            name: message.name.as_str().into(),
-            value: StringMatcher::compile(message.value.as_ref().unwrap_or(&absent))?,
-            invert: message.invert,
-        })
-    }
-
-    pub(crate) fn matches_header(&self, request: &Request<'_>) -> bool {
-        self.judge(header(request, &self.name).as_deref())
-    }
-
-    pub(crate) fn matches_query(&self, request: &Request<'_>) -> bool {
-        self.judge(query(request.path_and_query, &self.name))
+        let value = StringMatcher::compile(message.value.as_ref().unwrap_or(&absent))?;
+        Ok(Self { value, invert: message.invert })
     }
 
     /// What is missing matches nothing, and so matches inverted.
-    fn judge(&self, value: Option<&str>) -> bool {
+    fn matches(&self, value: Option<&str>) -> bool {
         value.is_some_and(|value| self.value.matches(value)) != self.invert
     }
 
-    pub(crate) fn describe(&self, kind: &str) -> String {
-        let not = if self.invert { "not " } else { "" };
-        format!("{kind} {} {not}{}", self.name, self.value.describe())
+    fn describe(&self) -> String {
+        format!("{}{}", if self.invert { "not " } else { "" }, self.value.describe())
     }
 }
 
-/// The value of a header, several joined by commas. Names of pseudo-headers and `host` read the
-/// request's own parts.
-pub(crate) fn header<'a>(request: &Request<'a>, name: &str) -> Option<Cow<'a, str>> {
-    match name {
-        ":authority" | "host" => return Some(request.authority.into()),
-        ":method" => return Some(request.method.into()),
-        ":path" => return Some(request.path_and_query.into()),
-        ":scheme" => return Some(request.scheme.into()),
-        _ => {}
+impl QueryMatcher {
+    pub(crate) fn compile(message: &v1::NamedMatch) -> Result<Self, String> {
+        Ok(Self { name: message.name.as_str().into(), expected: Expected::compile(message)? })
     }
-    let mut values = request.headers.get_all(name).iter();
-    let first = String::from_utf8_lossy(values.next()?.as_bytes());
-    let Some(second) = values.next() else { return Some(first) };
-    let mut joined = first.into_owned();
-    for value in std::iter::once(second).chain(values) {
-        joined.push(',');
-        joined.push_str(&String::from_utf8_lossy(value.as_bytes()));
+
+    pub(crate) fn matches(&self, request: &Request<'_>) -> bool {
+        self.expected.matches(query(request.path_and_query, &self.name))
     }
-    Some(Cow::Owned(joined))
+
+    pub(crate) fn describe(&self) -> String {
+        format!("query parameter {} is not as asked: {}", self.name, self.expected.describe())
+    }
+}
+
+impl HeaderMatcher {
+    pub(crate) fn compile(message: &v1::NamedMatch) -> Result<Self, String> {
+        Ok(Self {
+            name: HeaderField::compile(&message.name)?,
+            expected: Expected::compile(message)?,
+        })
+    }
+
+    pub(crate) fn matches(&self, request: &Request<'_>) -> bool {
+        self.expected.matches(self.name.value(request).as_deref())
+    }
+
+    pub(crate) fn describe(&self) -> String {
+        format!("header {} is not as asked: {}", self.name.name(), self.expected.describe())
+    }
+}
+
+/// A header, or what of the request's own parts goes by a header's name.
+#[derive(Debug)]
+pub(crate) enum HeaderField {
+    Authority,
+    Method,
+    Path,
+    Scheme,
+    Header(HeaderName),
+}
+
+impl HeaderField {
+    /// # Errors
+    /// When no header can have the name.
+    pub(crate) fn compile(name: &str) -> Result<Self, String> {
+        Ok(match name {
+            ":authority" | "host" => Self::Authority,
+            ":method" => Self::Method,
+            ":path" => Self::Path,
+            ":scheme" => Self::Scheme,
+            name => Self::Header(
+                HeaderName::try_from(name).map_err(|_| format!("header name {name:?}"))?,
+            ),
+        })
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        match self {
+            Self::Authority => ":authority",
+            Self::Method => ":method",
+            Self::Path => ":path",
+            Self::Scheme => ":scheme",
+            Self::Header(name) => name.as_str(),
+        }
+    }
+
+    /// Its value, several joined by commas.
+    pub(crate) fn value<'a>(&self, request: &Request<'a>) -> Option<Cow<'a, str>> {
+        let name = match self {
+            Self::Authority => return Some(request.authority.into()),
+            Self::Method => return Some(request.method.into()),
+            Self::Path => return Some(request.path_and_query.into()),
+            Self::Scheme => return Some(request.scheme.into()),
+            Self::Header(name) => name,
+        };
+        let mut values = request.headers.get_all(name).iter();
+        let first = String::from_utf8_lossy(values.next()?.as_bytes());
+        let Some(second) = values.next() else { return Some(first) };
+        let mut joined = first.into_owned();
+        for value in std::iter::once(second).chain(values) {
+            joined.push(',');
+            joined.push_str(&String::from_utf8_lossy(value.as_bytes()));
+        }
+        Some(Cow::Owned(joined))
+    }
 }
 
 /// The first value of a query parameter, as written.

@@ -2,7 +2,7 @@
 
 use lateen_mesh::v1;
 
-use super::matcher::PathMatcher;
+use super::path_matcher::PathMatcher;
 use super::rewrite::replace_matched;
 use super::{HeaderOperations, Request};
 use crate::authority;

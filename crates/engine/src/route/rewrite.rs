@@ -3,7 +3,7 @@
 use lateen_mesh::v1;
 use regex::Regex;
 
-use super::matcher::PathMatcher;
+use super::path_matcher::PathMatcher;
 
 /// A compiled path rewrite.
 #[derive(Debug)]

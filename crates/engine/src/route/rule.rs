@@ -4,7 +4,8 @@ use bytes::Bytes;
 use lateen_mesh::v1;
 
 use super::backend::{BackendRefs, Backends};
-use super::matcher::{NamedMatcher, PathMatcher, StringMatcher};
+use super::matcher::{HeaderMatcher, QueryMatcher, StringMatcher};
+use super::path_matcher::PathMatcher;
 use super::redirect::Redirect;
 use super::rewrite::PathRewrite;
 use super::{HeaderOperations, Request};
@@ -48,8 +49,8 @@ pub(crate) struct Match {
     method: Option<StringMatcher>,
     authority: Option<StringMatcher>,
     scheme: Option<StringMatcher>,
-    headers: Vec<NamedMatcher>,
-    query: Vec<NamedMatcher>,
+    headers: Vec<HeaderMatcher>,
+    query: Vec<QueryMatcher>,
     ports: Vec<u16>,
 }
 
@@ -110,9 +111,6 @@ impl Match {
         let string = |message: &Option<v1::StringMatch>| {
             message.as_ref().map(StringMatcher::compile).transpose()
         };
-        let named = |messages: &[v1::NamedMatch]| {
-            messages.iter().map(NamedMatcher::compile).collect::<Result<Vec<_>, _>>()
-        };
         let ports = message
             .ports
             .iter()
@@ -128,8 +126,12 @@ impl Match {
             method: string(&message.method)?,
             authority: string(&message.authority)?,
             scheme: string(&message.scheme)?,
-            headers: named(&message.headers)?,
-            query: named(&message.query)?,
+            headers: message
+                .headers
+                .iter()
+                .map(HeaderMatcher::compile)
+                .collect::<Result<_, _>>()?,
+            query: message.query.iter().map(QueryMatcher::compile).collect::<Result<_, _>>()?,
             ports,
         })
     }
@@ -144,8 +146,8 @@ impl Match {
             && fits(&self.method, request.method)
             && fits(&self.scheme, request.scheme)
             && fits(&self.authority, request.authority)
-            && self.headers.iter().all(|header| header.matches_header(request))
-            && self.query.iter().all(|query| query.matches_query(request))
+            && self.headers.iter().all(|header| header.matches(request))
+            && self.query.iter().all(|query| query.matches(request))
     }
 
     /// The first part that does not match, in words; `None`: all of it matches.
@@ -165,11 +167,9 @@ impl Match {
                 return Some(format!("{name} {value:?} is not {}", matcher.describe()));
             }
         }
-        let header = self.headers.iter().find(|header| !header.matches_header(request));
-        let query = self.query.iter().find(|query| !query.matches_query(request));
-        header
-            .map(|header| format!("{} does not hold", header.describe("header")))
-            .or_else(|| query.map(|query| format!("{} does not hold", query.describe("query"))))
+        let header = self.headers.iter().find(|header| !header.matches(request));
+        let query = self.query.iter().find(|query| !query.matches(request));
+        header.map(HeaderMatcher::describe).or_else(|| query.map(QueryMatcher::describe))
     }
 }
 

@@ -9,6 +9,7 @@ use super::backend::BackendRefs;
 use super::index::Index;
 use super::l4::L4Rule;
 use super::rule::Rule;
+use crate::directory::is_pattern;
 use crate::origin::{Objects, Origin};
 
 /// A compiled `Routes` resource.
@@ -29,6 +30,9 @@ impl Table {
     /// # Errors
     /// With the reason that is told to the control plane.
     pub(crate) fn compile(message: &v1::Routes, objects: &Objects) -> Result<Self, String> {
+        if !is_pattern(&message.host) {
+            return Err("`*` may only stand for whole first labels of a host".to_owned());
+        }
         let rules: Vec<_> = message
             .http
             .iter()
