@@ -3,7 +3,8 @@
 //! The kernel's notifications only say *that* something happened; what is there is then found by
 //! looking again at the whole tree, and only files that changed are read. So there is no sequence
 //! of events to get wrong, and a notification that was lost costs nothing once another arrives.
-//! Before a directory is listed it is watched, so that nothing slips in between.
+//! Before a directory is listed it is watched, so that nothing slips in between. A file that is being
+//! written is read when its writer closes it; until then it counts as it was.
 //!
 //! Names that begin with a dot or end with `~` are not read: editors' temporary files, and the
 //! `..data` entries of a ConfigMap mounted by Kubernetes, whose files are reached by their symbolic
@@ -25,6 +26,7 @@ use tokio::task::JoinHandle;
 
 use crate::Batch;
 use crate::merge::Merge;
+pub(crate) use scan::unreadable;
 use scan::{Scan, Scanner};
 use watch::{Unwatched, Watcher};
 
@@ -35,11 +37,18 @@ pub struct Settings {
     pub quiet: Duration,
     /// After how long it is looked at in any case: 500 ms.
     pub patience: Duration,
+    /// For how long after its last change a file that its writer has not closed keeps what it held:
+    /// 5 s. So a shell's `generate > mesh.yaml`, which empties the file first, takes nothing away.
+    pub unfinished: Duration,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { quiet: Duration::from_millis(50), patience: Duration::from_millis(500) }
+        Self {
+            quiet: Duration::from_millis(50),
+            patience: Duration::from_millis(500),
+            unfinished: Duration::from_secs(5),
+        }
     }
 }
 
@@ -114,7 +123,7 @@ impl DirectorySource {
     /// reported in a batch, the objects stay, and it is read again when it comes back.
     pub async fn open(dir: &Path, settings: Settings) -> Result<Self, SourceError> {
         let hints = Arc::new(Notify::new());
-        let watcher = Watcher::new(dir, hints.clone())?;
+        let watcher = Watcher::new(dir, &settings, hints.clone())?;
         let state = State { scanner: Scanner::new(dir), watcher, merge: Merge::new() };
         let (state, first) = blocking(state, State::first_batch).await;
         let first = first?;
@@ -154,7 +163,7 @@ impl State {
         match self.look() {
             Ok(scan) => scan.merge_into(&mut self.merge),
             Err(error) => {
-                let report = scan::unreadable(self.scanner.root(), &error.to_string());
+                let report = unreadable(self.scanner.root(), &error.to_string());
                 self.merge.keep(vec![report])
             }
         }
@@ -182,7 +191,13 @@ async fn follow(
         return;
     }
     loop {
-        settle::wait(&hints, &settings).await;
+        let settled = settle::wait(&hints, &settings);
+        if state.watcher.found_unfinished() {
+            // When nobody closes it in this time, it is looked at all the same.
+            let _ = tokio::time::timeout(settings.unfinished, settled).await;
+        } else {
+            settled.await;
+        }
         // Only when there is room is the tree looked at, so that a slow receiver gets the latest.
         let Ok(room) = batches.reserve().await else { return };
         let batch;

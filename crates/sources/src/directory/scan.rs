@@ -177,10 +177,18 @@ impl Walk<'_> {
         if !self.seen.insert(target.to_owned()) {
             return Ok(());
         }
+        let former = self.former.remove(path);
+        if self.watch.is_being_written(target) {
+            // What it held stays until it is whole again. One that is new is passed over.
+            if let Some(former) = former {
+                self.known.insert(path.to_owned(), former);
+                self.scan.files.insert(path.to_owned(), FileReport::Unchanged);
+            }
+            return Ok(());
+        }
         let mut file = File::open(target)?;
         let metadata = file.metadata()?;
         let stamp = Stamp::of(&metadata);
-        let former = self.former.remove(path);
         let report = match former {
             Some(former) if former.settled && former.stamp == stamp => {
                 self.known.insert(path.to_owned(), former);
@@ -274,7 +282,7 @@ fn parse(path: &Path, contents: &[u8]) -> FileReport {
 }
 
 /// Something to say about a file or directory as a whole.
-pub(super) fn unreadable(path: &Path, reason: &str) -> Diagnostic {
+pub(crate) fn unreadable(path: &Path, reason: &str) -> Diagnostic {
     Diagnostic {
         severity: Severity::Error,
         code: Code::Unreadable,

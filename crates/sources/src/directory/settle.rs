@@ -27,8 +27,11 @@ mod tests {
 
     use super::*;
 
-    const SETTINGS: Settings =
-        Settings { quiet: Duration::from_millis(50), patience: Duration::from_millis(500) };
+    const SETTINGS: Settings = Settings {
+        quiet: Duration::from_millis(50),
+        patience: Duration::from_millis(500),
+        unfinished: Duration::ZERO,
+    };
 
     /// How long it takes to settle when hints come at these times, in milliseconds.
     async fn settled_after(hints_at: &[u64]) -> u64 {

@@ -1,17 +1,18 @@
 //! The kernel's notifications.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use lateen_api::Diagnostic;
-use notify::event::{AccessKind, AccessMode};
+use notify::event::{AccessKind, AccessMode, ModifyKind};
 use notify::{Event, EventKind, INotifyWatcher, RecursiveMode, Watcher as _};
 use tokio::sync::Notify;
 
-use super::SourceError;
 use super::scan::unreadable;
+use super::{Settings, SourceError};
 
 /// Told by a scan, before it looks at something, that changes there matter from now on.
 pub(super) trait Watch {
@@ -19,6 +20,8 @@ pub(super) trait Watch {
     fn directory(&mut self, directory: &Path);
     /// One entry of a directory matters; the rest of that directory does not.
     fn entry(&mut self, entry: &Path);
+    /// Whether somebody is in the middle of writing this file.
+    fn is_being_written(&mut self, file: &Path) -> bool;
 }
 
 /// For a scan that is made once.
@@ -28,6 +31,9 @@ pub(super) struct Unwatched;
 impl Watch for Unwatched {
     fn directory(&mut self, _directory: &Path) {}
     fn entry(&mut self, _entry: &Path) {}
+    fn is_being_written(&mut self, _file: &Path) -> bool {
+        false
+    }
 }
 
 /// Gives a hint when something happens to what the last scan looked at.
@@ -43,6 +49,10 @@ pub(super) struct Watcher {
     /// Directories that this scan needs.
     needed: HashSet<PathBuf>,
     complaints: Vec<Diagnostic>,
+    /// How long after its last change a file that nobody closed counts as being written.
+    unfinished: Duration,
+    /// Whether a file was being written when this scan asked.
+    found_unfinished: bool,
 }
 
 /// What matters. While a scan is made: to the former scan or to this one.
@@ -53,15 +63,21 @@ struct Interest {
     /// Named by the scan that is being made.
     next_directories: HashSet<PathBuf>,
     next_entries: HashSet<PathBuf>,
+    /// When files that were changed since they were last closed were last changed.
+    writing: HashMap<PathBuf, Instant>,
 }
 
 impl Watcher {
-    pub(super) fn new(dir: &Path, hints: Arc<Notify>) -> Result<Self, SourceError> {
+    pub(super) fn new(
+        dir: &Path,
+        settings: &Settings,
+        hints: Arc<Notify>,
+    ) -> Result<Self, SourceError> {
         let interest: Arc<Mutex<Interest>> = Arc::default();
         let shared = interest.clone();
         let handler = move |event: notify::Result<Event>| {
             // An error says that notifications may be missing.
-            if event.map_or(true, |event| lock(&shared).concerns(&event)) {
+            if event.map_or(true, |event| lock(&shared).learn(&event)) {
                 hints.notify_one();
             }
         };
@@ -69,12 +85,21 @@ impl Watcher {
             SourceError::Unwatchable { dir: dir.to_owned(), reason: error.to_string() }
         })?;
         let (watched, needed) = Default::default();
-        Ok(Self { kernel, interest, watched, needed, complaints: Vec::new() })
+        Ok(Self {
+            kernel,
+            interest,
+            watched,
+            needed,
+            complaints: Vec::new(),
+            unfinished: settings.unfinished,
+            found_unfinished: false,
+        })
     }
 
     /// Before a scan.
     pub(super) fn begin(&mut self) {
         self.needed.clear();
+        self.found_unfinished = false;
         let mut interest = lock(&self.interest);
         interest.next_directories.clear();
         interest.next_entries.clear();
@@ -91,6 +116,12 @@ impl Watcher {
         interest.directories = std::mem::take(&mut interest.next_directories);
         interest.entries = std::mem::take(&mut interest.next_entries);
         std::mem::take(&mut self.complaints)
+    }
+
+    /// Whether the last scan found a file that was being written. When it is closed there is a hint;
+    /// whoever never closes it makes another look necessary.
+    pub(super) fn found_unfinished(&self) -> bool {
+        self.found_unfinished
     }
 
     fn watch(&mut self, directory: &Path) {
@@ -126,16 +157,47 @@ impl Watch for Watcher {
             self.watch(directory);
         }
     }
+
+    fn is_being_written(&mut self, file: &Path) -> bool {
+        let writing = &mut lock(&self.interest).writing;
+        let unfinished = writing.get(file).is_some_and(|last| last.elapsed() < self.unfinished);
+        if !unfinished {
+            writing.remove(file);
+        }
+        self.found_unfinished |= unfinished;
+        unfinished
+    }
 }
 
 impl Interest {
-    fn concerns(&self, event: &Event) -> bool {
-        let looked_at = match event.kind {
-            EventKind::Access(AccessKind::Close(AccessMode::Write)) => false,
-            EventKind::Access(_) => true,
-            _ => false,
-        };
-        event.need_rescan() || !looked_at && event.paths.iter().any(|path| self.includes(path))
+    /// Takes an event in, and answers whether it may have changed what a scan finds.
+    fn learn(&mut self, event: &Event) -> bool {
+        if event.need_rescan() {
+            // The event that says that a file was closed may be among those that were lost.
+            self.writing.clear();
+            return true;
+        }
+        let mut concerned = false;
+        for path in
+            event.paths.iter().filter(|path| self.includes(path)).cloned().collect::<Vec<_>>()
+        {
+            match event.kind {
+                EventKind::Access(AccessKind::Close(AccessMode::Write)) => {
+                    self.writing.remove(&path);
+                }
+                // Our own reading, for one.
+                EventKind::Access(_) => continue,
+                EventKind::Modify(ModifyKind::Data(_)) => {
+                    self.writing.insert(path, Instant::now());
+                }
+                EventKind::Modify(ModifyKind::Name(_)) | EventKind::Remove(_) => {
+                    self.writing.remove(&path);
+                }
+                _ => {}
+            }
+            concerned = true;
+        }
+        concerned
     }
 
     fn includes(&self, path: &Path) -> bool {
@@ -159,4 +221,69 @@ fn is_temporary(path: &Path) -> bool {
 fn lock(interest: &Mutex<Interest>) -> MutexGuard<'_, Interest> {
     // Every change to it is a single step, so it is whole even after a panic elsewhere.
     interest.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use notify::event::{CreateKind, DataChange, Flag, RemoveKind, RenameMode};
+
+    use super::*;
+
+    const CLOSED: EventKind = EventKind::Access(AccessKind::Close(AccessMode::Write));
+    const CHANGED: EventKind = EventKind::Modify(ModifyKind::Data(DataChange::Any));
+
+    fn interest() -> Interest {
+        Interest {
+            directories: ["/root".into(), "/root/sub".into()].into(),
+            entries: ["/elsewhere/a.yaml".into()].into(),
+            next_directories: ["/root/new".into()].into(),
+            next_entries: ["/elsewhere/link".into()].into(),
+            ..Interest::default()
+        }
+    }
+
+    fn event(kind: EventKind, path: &str) -> Event {
+        Event::new(kind).add_path(path.into())
+    }
+
+    #[test]
+    fn tells_what_may_matter() {
+        for (kind, path, expected) in [
+            (CHANGED, "/root/a.yaml", true),
+            (CLOSED, "/root/sub/a.yaml", true),
+            (EventKind::Create(CreateKind::Folder), "/root/dir", true),
+            (EventKind::Create(CreateKind::File), "/root/new/a.yaml", true),
+            (EventKind::Modify(ModifyKind::Name(RenameMode::To)), "/root/..data", true),
+            (EventKind::Remove(RemoveKind::Other), "/root/sub", true),
+            (CHANGED, "/elsewhere/a.yaml", true),
+            (EventKind::Modify(ModifyKind::Name(RenameMode::To)), "/elsewhere/link", true),
+            (CHANGED, "/elsewhere/b.yaml", false),
+            (CHANGED, "/root/.a.yaml.swp", false),
+            (CHANGED, "/root/a.yaml~", false),
+            (CHANGED, "/root/deep/er/a.yaml", false),
+            (EventKind::Access(AccessKind::Open(AccessMode::Any)), "/root/a.yaml", false),
+            (EventKind::Access(AccessKind::Close(AccessMode::Read)), "/root/a.yaml", false),
+        ] {
+            assert_eq!(interest().learn(&event(kind, path)), expected, "{kind:?} {path}");
+        }
+    }
+
+    #[test]
+    fn knows_which_files_are_being_written() {
+        let path = Path::new("/root/a.yaml");
+        let rescan = Event::new(EventKind::Other).set_flag(Flag::Rescan);
+        for end in [
+            event(CLOSED, "/root/a.yaml"),
+            event(EventKind::Remove(RemoveKind::File), "/root/a.yaml"),
+            event(EventKind::Modify(ModifyKind::Name(RenameMode::To)), "/root/a.yaml"),
+            // Events were lost, the end of writing perhaps among them.
+            rescan,
+        ] {
+            let mut interest = interest();
+            assert!(interest.learn(&event(CHANGED, "/root/a.yaml")));
+            assert!(interest.writing.contains_key(path));
+            assert!(interest.learn(&end));
+            assert!(interest.writing.is_empty(), "{end:?}");
+        }
+    }
 }
