@@ -10,13 +10,13 @@
 //! those are calls into `lateen-engine`. No module but the codecs knows which version of HTTP is
 //! spoken on either side.
 
+mod addresses;
 mod answer;
 mod application;
 mod client;
 mod date;
 mod deliver;
 mod downstream;
-mod endpoints;
 mod exchange;
 mod headers;
 mod local;

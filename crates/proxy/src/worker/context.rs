@@ -4,14 +4,16 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use lateen_engine::Plan;
+use lateen_engine::{Destination, Plan};
 
-use super::{Clock, DrainWatch, Random};
+use super::endpoints::{DestinationCells, KnownCells};
+use super::{Clock, DrainWatch, Parts, Random};
 use crate::cell::EndpointCells;
 use crate::config::{NeedError, Plans};
 use crate::http::Pools;
 use crate::settings::Settings;
 use crate::telemetry::Shard;
+use crate::tls::{ClientConfigs, GatewayConfigs, MeshServer};
 use crate::upstream::Dialer;
 
 /// What the tasks of one worker share. Lives in an [`Rc`]: it never leaves its thread, and nothing
@@ -26,6 +28,7 @@ pub struct WorkerContext {
     pub dialer: Dialer,
     /// The endpoints' shared cells, for those that this worker has no reference to yet.
     pub cells: Arc<EndpointCells>,
+    known: KnownCells,
     /// Whether and how the proxy is going down.
     pub drain: DrainWatch,
     /// Random numbers for decisions.
@@ -36,18 +39,50 @@ pub struct WorkerContext {
     pub plans: Plans,
     /// This worker's part of the telemetry.
     pub telemetry: Rc<Shard>,
+    /// TLS for connections to the workload.
+    pub mesh_tls: Arc<MeshServer>,
+    /// TLS of a gateway's servers.
+    pub gateway_tls: Arc<GatewayConfigs>,
     /// Connections to endpoints that carry HTTP.
     pub pools: Pools,
-    /// The plan that was last seen here, and its version.
-    pub plan_seen: PlanSeen,
+    plan_seen: PlanSeen,
 }
 
 /// A worker's own reference to the plan: following it costs one load of a number that seldom
 /// changes, and taking it counts without atomics.
 #[derive(Debug, Default)]
-pub struct PlanSeen(RefCell<Option<(u64, Rc<Arc<Plan>>)>>);
+struct PlanSeen(RefCell<Option<(u64, Rc<Arc<Plan>>)>>);
 
 impl WorkerContext {
+    /// The context of one more worker, made on its thread.
+    #[must_use]
+    pub fn new(index: usize, parts: &Parts) -> Rc<Self> {
+        let configs =
+            ClientConfigs::new(Arc::clone(&parts.certificate), Arc::clone(&parts.trust));
+        Rc::new(Self {
+            index,
+            dialer: Dialer::new(parts.settings.local, configs, parts.resolver.clone()),
+            settings: Arc::clone(&parts.settings),
+            known: KnownCells::new(Arc::clone(&parts.cells)),
+            cells: Arc::clone(&parts.cells),
+            drain: parts.drain.watch(),
+            random: Random::from_system(),
+            clock: parts.clock,
+            plans: parts.plans.clone(),
+            telemetry: parts.telemetry.shard(),
+            mesh_tls: Arc::clone(&parts.mesh_tls),
+            gateway_tls: Arc::clone(&parts.gateway_tls),
+            pools: Pools::default(),
+            plan_seen: PlanSeen::default(),
+        })
+    }
+
+    /// The cells of a destination's endpoints.
+    #[must_use]
+    pub fn endpoints(&self, destination: &Arc<Destination>) -> Rc<DestinationCells> {
+        self.known.of(destination, self.random.next())
+    }
+
     /// A watch of its own for a task that waits for the drain.
     #[must_use]
     pub fn drain_watch(self: &Rc<Self>) -> DrainWatch {
@@ -65,6 +100,7 @@ impl WorkerContext {
             return Rc::clone(plan);
         }
         let plan = Rc::new(self.plans.current());
+        self.known.turn_over();
         *seen = Some((version, Rc::clone(&plan)));
         plan
     }

@@ -15,7 +15,7 @@ use crate::settings::Limits;
 
 /// A connection that carries one exchange at a time.
 #[derive(Debug)]
-pub(crate) struct Http1 {
+pub(in crate::http) struct Http1 {
     sender: http1::SendRequest<Upload>,
     pub(super) link: Rc<Link>,
     /// Dropping the connection in the middle of an exchange closes its socket.
@@ -52,7 +52,7 @@ impl Http1 {
     }
 
     /// Sends a request and waits for the head of its response.
-    pub(crate) async fn send(
+    pub(in crate::http) async fn send(
         &mut self,
         request: Request<Upload>,
     ) -> Result<Response<Incoming>, SendError> {

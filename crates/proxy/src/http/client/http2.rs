@@ -25,7 +25,7 @@ const SEND_BUFFER: usize = 64 * 1024;
 
 /// A connection that carries many exchanges at a time.
 #[derive(Debug)]
-pub(crate) struct Http2 {
+pub(in crate::http) struct Http2 {
     sender: SendRequest<Bytes>,
     pub(super) link: Rc<Link>,
     state: Rc<State>,
@@ -41,7 +41,7 @@ struct State {
 
 /// One stream of a connection, counted until it is dropped.
 #[derive(Debug)]
-pub(crate) struct Stream {
+pub(in crate::http) struct Stream {
     state: Rc<State>,
     /// Sends the request's body; a response that ends first ends it.
     _upload: Option<AbortOnDrop>,
@@ -110,7 +110,7 @@ impl Http2 {
 
     /// Sends a request and waits for the head of its response. `gate` is opened when the endpoint
     /// asks for the body.
-    pub(crate) async fn send(
+    pub(in crate::http) async fn send(
         &self,
         stream: &mut Stream,
         request: Request<Upload>,

@@ -26,6 +26,8 @@ pub(super) struct Link {
     pub(super) peer_principal: Option<Box<str>>,
     /// The identity that we proved to it.
     pub(super) local_principal: Option<Box<str>>,
+    /// The scheme that the endpoint sees: `https` where it terminates TLS that is not the mesh's.
+    pub(super) scheme: &'static str,
     /// The peer is one of us: HTTP/2 between us carries requests of either version.
     pub(super) native: bool,
     /// Counts the connection at its endpoint as long as it is open.

@@ -23,7 +23,7 @@ use super::http1::Http1;
 use super::http2::{Http2, Stream};
 use crate::cell::EndpointCell;
 use crate::connection::ClientIo;
-use crate::http::endpoints::Endpoints;
+use crate::http::addresses::Addresses;
 use crate::upstream::{DialError, Target};
 use crate::worker::WorkerContext;
 
@@ -39,13 +39,13 @@ const SWEEP: Duration = Duration::from_secs(15);
 
 /// What makes connections interchangeable.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(crate) struct LaneKey {
+pub(in crate::http) struct LaneKey {
     /// Workload, port, TLS parameters.
-    pub(crate) pool: Arc<PoolKey>,
+    pub(in crate::http) pool: Arc<PoolKey>,
     /// What travels inside.
-    pub(crate) carried: Carried,
+    pub(in crate::http) carried: Carried,
     /// The server name, where it is the request that says it.
-    pub(crate) authority: Option<Arc<str>>,
+    pub(in crate::http) authority: Option<Arc<str>>,
 }
 
 /// The connections to endpoints that one worker keeps. Lives in its
@@ -53,13 +53,13 @@ pub(crate) struct LaneKey {
 #[derive(Debug, Default)]
 pub struct Pools {
     lanes: Rc<RefCell<FxHashMap<LaneKey, Rc<Lane>>>>,
-    endpoints: Endpoints,
+    addresses: Addresses,
     sweeping: Rc<Cell<bool>>,
 }
 
 /// A connection taken for one exchange.
 #[derive(Debug)]
-pub(crate) enum Lease {
+pub(in crate::http) enum Lease {
     /// All of a connection. Dropping it closes it; [`Lease::release`] puts it back.
     Http1 {
         connection: Http1,
@@ -73,7 +73,7 @@ pub(crate) enum Lease {
 
 impl Lease {
     /// What is known of the connection.
-    pub(crate) fn link(&self) -> &Rc<Link> {
+    pub(in crate::http) fn link(&self) -> &Rc<Link> {
         match self {
             Self::Http1 { connection, .. } => &connection.link,
             Self::Http2 { connection, .. } => &connection.link,
@@ -81,12 +81,12 @@ impl Lease {
     }
 
     /// Whether the exchange travels over HTTP/2.
-    pub(crate) fn is_http2(&self) -> bool {
+    pub(in crate::http) fn is_http2(&self) -> bool {
         matches!(self, Self::Http2 { .. })
     }
 
     /// The exchange is complete, both ways: the connection may carry the next.
-    pub(crate) fn release(self) {
+    pub(in crate::http) fn release(self) {
         let Self::Http1 { connection, lane, .. } = self else { return };
         if let Some(lane) = lane.upgrade()
             && !connection.is_closed()
@@ -98,7 +98,7 @@ impl Lease {
 
 /// Interchangeable connections.
 #[derive(Debug, Default)]
-pub(crate) struct Lane {
+pub(in crate::http) struct Lane {
     waiting: RefCell<Vec<Waiting>>,
     shared: RefCell<Vec<Rc<Http2>>>,
     dialling: RefCell<Option<SharedDial>>,
@@ -170,7 +170,7 @@ impl Pools {
     ///
     /// # Errors
     /// When a new one is needed and cannot be had.
-    pub(crate) async fn acquire(
+    pub(in crate::http) async fn acquire(
         ctx: &Rc<WorkerContext>,
         key: &LaneKey,
         cell: &Arc<EndpointCell>,
@@ -203,9 +203,9 @@ impl Pools {
         }
     }
 
-    /// What this worker knows about endpoints.
-    pub(crate) fn endpoints(&self) -> &Endpoints {
-        &self.endpoints
+    /// What this worker knows about addresses that no destination lists.
+    pub(in crate::http) fn addresses(&self) -> &Addresses {
+        &self.addresses
     }
 
     fn lane(&self, key: &LaneKey) -> Rc<Lane> {
@@ -313,9 +313,10 @@ async fn establish(
 ) -> Result<Established, Rc<DialError>> {
     let limits = &ctx.settings.limits;
     let native = io.alpn() == Some(alpn::NATIVE);
-    let peer_principal = match &*target.tls {
-        UpstreamTls::Mesh(_) => proved_identity(&io),
-        UpstreamTls::Plain | UpstreamTls::Simple(_) | UpstreamTls::Mutual { .. } => None,
+    let (scheme, peer_principal) = match &*target.tls {
+        UpstreamTls::Mesh(_) => ("http", proved_identity(&io)),
+        UpstreamTls::Plain => ("http", None),
+        UpstreamTls::Simple(_) | UpstreamTls::Mutual { .. } => ("https", None),
     };
     let own = ctx.telemetry.own();
     let local_principal = peer_principal.is_some().then(|| own.principal.as_str().into());
@@ -324,6 +325,7 @@ async fn establish(
         local: io.local_address(),
         peer_principal,
         local_principal,
+        scheme,
         native,
         _connected: cell.connect(),
     });

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use http::{HeaderValue, Request, Response, StatusCode, Uri, Version, header, request};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, Version, header, request};
 use lateen_engine::retry::Attempt;
 use lateen_engine::upstream::Carried;
 
@@ -170,7 +170,7 @@ async fn send(
     let upload = exchange.source.upload(gate.clone());
     let head = if lease.is_http2() {
         let restore = lease.link().native && carried == Carried::Http1;
-        http2_head(head, restore, exchange.downstream.scheme())
+        http2_head(head, restore, lease.link().scheme)
     } else {
         http1_head(head, !upload.is_empty())
     };
@@ -223,7 +223,7 @@ fn outgoing_head(
         }
     }
     let per_try = retries.and_then(|policy| policy.per_try_timeout());
-    if let Some(limit) = per_try.or(left) {
+    if let Some(limit) = per_try.or(left).or(delivery.timeout) {
         let millis = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
         headers.insert(names::EXPECTED_TIMEOUT, number(millis));
     }
@@ -246,8 +246,23 @@ fn http1_head(mut head: request::Parts, has_body: bool) -> request::Parts {
         // Said outright: hyper would take a GET for one without a body.
         head.headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
     }
+    join_cookies(&mut head.headers);
     head.version = Version::HTTP_11;
     head
+}
+
+/// HTTP/2 may split cookies into several headers; HTTP/1 has one.
+fn join_cookies(headers: &mut HeaderMap) {
+    let mut cookies = headers.get_all(header::COOKIE).iter();
+    if cookies.next().is_none() || cookies.next().is_none() {
+        return;
+    }
+    let values: Vec<&[u8]> =
+        headers.get_all(header::COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    // Joined from valid values by what is valid between them.
+    if let Ok(joined) = HeaderValue::from_bytes(&values.join(&b"; "[..])) {
+        headers.insert(header::COOKIE, joined);
+    }
 }
 
 /// `restore`: the peer is native and is to take the request for one of HTTP/1.1.

@@ -11,7 +11,6 @@ use lateen_engine::upstream::{Carried, UpstreamTls};
 use super::Delivery;
 use crate::cell::EndpointCell;
 use crate::http::client::LaneKey;
-use crate::http::endpoints::View;
 use crate::http::local::Refusal;
 use crate::http::request::InProgress;
 use crate::settings::shift_address;
@@ -64,19 +63,18 @@ fn pick_target(
     tried: &[usize],
 ) -> Result<Picked, Refusal> {
     let ctx = exchange.ctx();
-    let known = ctx.pools.endpoints().known(ctx, destination);
+    let cells = ctx.endpoints(destination);
     let avoid_attempts = delivery.retries.map_or(0, |policy| policy.avoid_previous_hosts());
     let draw = Draw {
         random: ctx.random.next(),
-        turn: known.take_turn(),
+        turn: cells.next_turn(),
         tried,
         avoid_attempts,
     };
-    let view = View { ctx, known: &known, destination };
-    let picked = destination.pick(&view, draw);
+    let picked = destination.pick(&cells.view(ctx.clock.since_start()), draw);
     let found = picked.and_then(|index| {
         let target = destination.target(index)?;
-        Some((index, target, Arc::clone(known.cell(&ctx.cells, destination, index)?)))
+        Some((index, target, Arc::clone(cells.cell(index)?)))
     });
     let Some((index, target, cell)) = found else {
         let origin = Some(destination.origin().clone());
@@ -109,7 +107,7 @@ fn pick_address(
     source: Option<IpAddr>,
 ) -> Picked {
     let ctx = exchange.ctx();
-    let known = ctx.pools.endpoints().address(&ctx.cells, address);
+    let known = ctx.pools.addresses().known(&ctx.cells, address);
     let mut target = Target::address(address, connect_timeout(exchange, None));
     target.carried = carried;
     target.source = source;

@@ -33,7 +33,6 @@ pub(super) mod names {
         FORWARDED_PROTO = "x-forwarded-proto";
         GRPC_MESSAGE = "grpc-message";
         GRPC_STATUS = "grpc-status";
-        GRPC_TIMEOUT = "grpc-timeout";
         HTTP2_SETTINGS = "http2-settings";
         KEEP_ALIVE = "keep-alive";
         ORIGINAL_PATH = "x-envoy-original-path";

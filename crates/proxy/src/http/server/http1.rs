@@ -100,12 +100,10 @@ where
         if let Poll::Ready(result) = Pin::new(&mut *connection).poll(cx) {
             return Poll::Ready(Ended::Closed(result));
         }
-        if !downstream.draining.get() {
-            if draining.as_mut().poll(cx).is_ready() {
-                downstream.draining.set(true);
-                deadlines.shorten_idle();
-            }
-        } 
+        if !downstream.draining.get() && draining.as_mut().poll(cx).is_ready() {
+            downstream.draining.set(true);
+            deadlines.shorten_idle();
+        }
         if downstream.draining.get() && ending.as_mut().poll(cx).is_ready() {
             return Poll::Ready(Ended::DrainTimedOut);
         }
@@ -126,7 +124,8 @@ struct Deadlines {
     idle_from: Instant,
     /// When the first byte of a head was noticed.
     head_from: Option<Instant>,
-    was_busy: bool,
+    /// Exchanges that had begun when it was last looked.
+    begun: u64,
     idle: Duration,
     headers: Duration,
 }
@@ -136,12 +135,12 @@ impl Deadlines {
         let timeouts = downstream.ctx.settings.timeouts;
         let now = Instant::now();
         Self {
-            timer: Box::pin(tokio::time::sleep(timeouts.http_idle.min(timeouts.headers))),
+            timer: Box::pin(tokio::time::sleep(timeouts.http_idle)),
             read: io.bytes_read(),
             read_when_idle: 0,
             idle_from: now,
             head_from: None,
-            was_busy: false,
+            begun: 0,
             idle: timeouts.http_idle,
             headers: timeouts.headers,
         }
@@ -156,12 +155,12 @@ impl Deadlines {
 
     fn poll(&mut self, cx: &mut Context<'_>, downstream: &Downstream) -> Poll<Ended> {
         let read = self.read.load(Ordering::Relaxed);
-        if downstream.activity.exchanges() > 0 {
-            self.was_busy = true;
+        let busy = downstream.activity.exchanges() > 0;
+        if busy || downstream.activity.begun() != self.begun {
+            self.begun = downstream.activity.begun();
             self.head_from = None;
-        } else if std::mem::take(&mut self.was_busy) {
-            self.idle_from = downstream.activity.idle_since().unwrap_or_else(Instant::now);
             self.read_when_idle = read;
+            self.idle_from = downstream.activity.idle_since().unwrap_or(self.idle_from);
         } else if self.head_from.is_none() && read > self.read_when_idle {
             // The codec has taken these bytes and has not come to the end of a head with them.
             let now = Instant::now();
@@ -171,7 +170,7 @@ impl Deadlines {
         while self.timer.as_mut().poll(cx).is_ready() {
             let now = Instant::now();
             let due = match self.head_from {
-                _ if self.was_busy => now + self.idle.min(self.headers),
+                _ if busy => now + self.idle,
                 Some(from) => from + self.headers,
                 None => self.idle_from + self.idle,
             };

@@ -1,16 +1,17 @@
 //! A client's byte stream, watched for when a request begins.
 
 use std::cell::Cell;
+use std::future::Future;
 use std::io;
 use std::pin::Pin;
-use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
+use tokio::time::Sleep;
 
 use crate::connection::ServerIo;
 
@@ -22,6 +23,8 @@ const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 pub(in crate::http) struct Activity {
     /// Exchanges in flight.
     exchanges: Cell<usize>,
+    /// Exchanges that ever began.
+    begun: Cell<u64>,
     /// When the last one ended, or the connection began.
     idle_since: Cell<Option<Instant>>,
 }
@@ -30,6 +33,12 @@ impl Activity {
     /// An exchange begins.
     pub(in crate::http) fn begin(&self) {
         self.exchanges.set(self.exchanges.get() + 1);
+        self.begun.set(self.begun.get() + 1);
+    }
+
+    /// Exchanges that ever began.
+    pub(in crate::http) fn begun(&self) -> u64 {
+        self.begun.get()
     }
 
     /// An exchange has ended at `now`.
@@ -57,12 +66,17 @@ pub(in crate::http) struct WatchedIo {
     /// Read already, by [`looks_like_http2`].
     seen: Bytes,
     read: Arc<AtomicU64>,
+    lingering: Option<Pin<Box<Sleep>>>,
 }
+
+/// How long a connection that we close is read on, for nothing: closing a socket with bytes unread
+/// would reset it, and could take an answer with it that the client has not read yet.
+const LINGER: Duration = Duration::from_secs(1);
 
 impl WatchedIo {
     pub(in crate::http) fn new(io: ServerIo, seen: Bytes) -> Self {
         let read = Arc::new(AtomicU64::new(seen.len() as u64));
-        Self { io, seen, read }
+        Self { io, seen, read, lingering: None }
     }
 
     /// Bytes read so far. Atomic only because hyper wants to be able to send a stream that is
@@ -119,8 +133,22 @@ impl AsyncWrite for WatchedIo {
         Pin::new(&mut self.io).poll_flush(cx)
     }
 
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_shutdown(cx)
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if this.lingering.is_none() {
+            ready!(Pin::new(&mut this.io).poll_shutdown(cx))?;
+        }
+        let lingering =
+            this.lingering.get_or_insert_with(|| Box::pin(tokio::time::sleep(LINGER)));
+        let mut scratch = [0; 4096];
+        while lingering.as_mut().poll(cx).is_pending() {
+            let mut unread = ReadBuf::new(&mut scratch);
+            let read = ready!(Pin::new(&mut this.io).poll_read(cx, &mut unread));
+            if read.is_err() || unread.filled().is_empty() {
+                break;
+            }
+        }
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -140,6 +168,3 @@ pub(in crate::http) async fn looks_like_http2(io: &mut ServerIo) -> io::Result<(
         }
     }
 }
-
-/// Shared between a connection's task and its exchanges.
-pub(in crate::http) type SharedActivity = Rc<Activity>;
