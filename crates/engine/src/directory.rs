@@ -72,10 +72,14 @@ impl Entry {
         self.ports.iter().find(|(number, _)| *number == port).map(|(_, protocol)| *protocol)
     }
 
-    /// Whether it takes part in the HTTP tables of a port.
+    /// Whether it takes part in the HTTP tables of a port: declared as HTTP, or not declared and
+    /// without an address, so that nothing but an authority tells what is meant.
     #[must_use]
     pub fn is_http(&self, port: u16) -> bool {
-        self.protocol(port).is_some_and(is_http)
+        self.protocol(port).is_some_and(|protocol| {
+            is_http(protocol)
+                || (protocol == Protocol::Auto && self.blocks.is_empty() && self.local_offset == 0)
+        })
     }
 
     fn has_single_address(&self) -> bool {
@@ -182,9 +186,13 @@ impl Directory {
             self.local.entry(entry.local_offset).or_insert(number);
         }
         for (port, protocol) in &entry.ports {
-            if is_http(*protocol) {
+            if entry.is_http(*port) {
                 self.http_ports.insert(*port);
-            } else if *protocol == Protocol::Tls && !entry.has_single_address() {
+            }
+            if is_http(*protocol) {
+                continue;
+            }
+            if *protocol == Protocol::Tls && !entry.has_single_address() {
                 self.tls_ports.entry(*port).or_default().push(number);
             } else if entry.blocks.is_empty() && entry.kind == EntryKind::Service {
                 self.open_ports.entry(*port).or_default().push(number);

@@ -245,7 +245,7 @@ impl<'p> Outbound<'p> {
             });
             return Connection::Refuse(Refusal::new(Reason::NotInRegistry, origin));
         }
-        if self.plan.surroundings().local_offset(self.destination.ip()).is_some() {
+        if self.plan.is_own_address(self.destination) {
             trace.step(What::OutboundPolicy, origin, false, || {
                 format!("{} is an address of this proxy itself", self.destination)
             });

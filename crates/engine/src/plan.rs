@@ -1,5 +1,6 @@
 //! The snapshot that decisions are made on.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use lateen_mesh::v1;
@@ -130,6 +131,13 @@ impl Plan {
         self.destinations.get(&key.host, port, &key.subset)
     }
 
+    /// Whether a connection to this address would come back to this proxy: an address of its own in
+    /// local mode, or a port on which captured connections arrive.
+    pub(crate) fn is_own_address(&self, destination: SocketAddr) -> bool {
+        CAPTURE_PORTS.contains(&destination.port())
+            || self.surroundings().local_offset(destination.ip()).is_some()
+    }
+
     pub(crate) fn surroundings(&self) -> Surroundings<'_> {
         let settings = self.settings.message();
         Surroundings {
@@ -139,6 +147,10 @@ impl Plan {
         }
     }
 }
+
+/// Where a captured workload's connections arrive, outbound and inbound: on every address, so that
+/// nothing may be passed through to them.
+const CAPTURE_PORTS: [u16; 2] = [15001, 15006];
 
 /// Destinations by host, then port and subset.
 #[derive(Debug, Default, Clone)]

@@ -99,6 +99,9 @@ impl Directory {
     ) -> Option<&Arc<Entry>> {
         let host = authority::normalized_host(authority);
         let on_port = |number: u32| self.get(number).filter(|entry| entry.is_http(port));
+        if let Some(suffix) = host.strip_prefix('*') {
+            return self.wildcards.get(suffix).copied().and_then(on_port);
+        }
         self.by_name(&host, on_port)
             .or_else(|| self.by_short_name(&host, surroundings, on_port))
             .or_else(|| self.by_literal(&host, port, surroundings))
@@ -210,7 +213,10 @@ impl Entry {
         let local = address.and_then(|address| surroundings.local_offset(address));
         let kubernetes = matches!(self.kind, EntryKind::Kubernetes | EntryKind::Headless);
         let below = |suffix: &str| host.len() > suffix.len() && host.ends_with(suffix);
-        if is(host) {
+        if host.starts_with('*') {
+            // No name of a host: whoever sends it means that very pattern.
+            is(host).then_some(Known::Exactly)
+        } else if is(host) {
             Some(Known::Exactly)
         } else if alias(host) {
             Some(Known::ByAlias)

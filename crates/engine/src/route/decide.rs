@@ -135,7 +135,7 @@ impl Plan {
             });
             return HttpDecision::Refuse(Refusal::new(Reason::NotInRegistry, origin));
         }
-        if self.surroundings().local_offset(scope.destination.ip()).is_some() {
+        if self.is_own_address(scope.destination) {
             trace.step(What::OutboundPolicy, origin, false, || {
                 format!("{} is an address of this proxy itself", scope.destination)
             });
