@@ -94,6 +94,8 @@ impl KeyAndCsr {
             chain.extend(certificates(element.as_ref())?);
         }
         let roots = certificates(roots.as_ref())?;
+        // Some authorities repeat the root among the intermediates; no peer needs it.
+        chain.retain(|certificate| !roots.contains(certificate));
         let key = PrivatePkcs8KeyDer::from(self.key.serialize_der());
         WorkloadCertificate::new(chain, roots, key, now)
     }

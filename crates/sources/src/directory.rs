@@ -135,7 +135,8 @@ impl DirectorySource {
     /// The next batch, when there is one. Changes that are made while nobody asks are taken
     /// together. Cancelling the call loses nothing.
     ///
-    /// `None` when the runtime that the source was opened on has shut down.
+    /// `None` when the source has ended: the runtime that it was opened on has shut down, or reading
+    /// panicked.
     pub async fn next(&mut self) -> Option<Batch> {
         self.batches.recv().await
     }

@@ -2,6 +2,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
+use proptest::prelude::*;
 use rustls_pki_types::pem::PemObject;
 use tempfile::TempDir;
 
@@ -365,4 +366,30 @@ fn works(authority: &CertificateAuthority, dir: &Path) {
     let (issued, certificate) = workload(authority);
     assert_eq!(certificate.identity(), &identity());
     openssl_verifies(&Openssl::in_dir(dir), &issued.cert_chain);
+}
+
+proptest! {
+    /// The signature covers the request but for a few bits that say nothing, such as the padding of
+    /// a length; so a changed request is refused or means the same.
+    #[test]
+    fn a_damaged_request_is_refused_or_gets_the_same_key(at in 0..300_usize, bits in 1..=255_u8) {
+        static FIXTURE: std::sync::LazyLock<(CertificateAuthority, Vec<u8>, Vec<u8>)> =
+            std::sync::LazyLock::new(|| {
+                let (_dir, authority) = new_authority();
+                let csr = KeyAndCsr::generate().unwrap();
+                let key = request::public_key(csr.csr_pem()).unwrap();
+                let der = rustls_pki_types::CertificateSigningRequestDer::from_pem_slice(
+                    csr.csr_pem().as_bytes(),
+                );
+                (authority, der.unwrap().to_vec(), key)
+            });
+        let (authority, whole, key) = &*FIXTURE;
+        let mut damaged = whole.clone();
+        let at = at % damaged.len();
+        damaged[at] ^= bits;
+        let pem = encode::pem("CERTIFICATE REQUEST", &damaged);
+        if authority.sign(&pem, &identity(), HOUR, now()).is_ok() {
+            prop_assert_eq!(&request::public_key(&pem).unwrap(), key);
+        }
+    }
 }

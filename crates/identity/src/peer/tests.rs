@@ -1,3 +1,4 @@
+use proptest::prelude::*;
 use rustls_pki_types::pem::PemObject;
 
 use super::*;
@@ -91,4 +92,22 @@ fn what_is_no_certificate_is_nobody() {
         assert_eq!(peer_identity(&[der]), None);
     }
     assert_eq!(peer_identity(&[]), None);
+}
+
+proptest! {
+    #[test]
+    fn a_damaged_certificate_does_no_harm(at in 0..400_usize, bits in 1..=255_u8, cut in 0..400_usize) {
+        static WHOLE: std::sync::LazyLock<Vec<u8>> = std::sync::LazyLock::new(|| {
+            let dir = tempfile::tempdir().unwrap();
+            let openssl = Openssl::in_dir(dir.path());
+            certificate(&openssl, "O = Zoë\nCN = a", "URI:spiffe://td/ns/a/sa/b, IP:10.0.0.1").to_vec()
+        });
+        let mut damaged = WHOLE.clone();
+        if let Some(byte) = damaged.get_mut(at) {
+            *byte ^= bits;
+        }
+        let _ = PeerCertificate::read(&CertificateDer::from(&damaged[..]));
+        let cut = CertificateDer::from(&WHOLE[..cut.min(WHOLE.len() - 1)]);
+        prop_assert_eq!(PeerCertificate::read(&cut), None);
+    }
 }

@@ -38,6 +38,18 @@ fn a_certificate_knows_its_identity_and_times() {
 }
 
 #[test]
+fn a_root_among_the_intermediates_is_not_presented() {
+    let (_dir, authority) = new_authority();
+    let key = KeyAndCsr::generate().unwrap();
+    let [leaf, root] = &chain(&authority, &key, HOUR)[..] else { panic!() };
+    for answer in
+        [vec![leaf.clone(), root.clone(), root.clone()], vec![leaf.clone() + root, root.clone()]]
+    {
+        assert_eq!(key.certificate(&answer, now()).unwrap().chain().len(), 1);
+    }
+}
+
+#[test]
 fn is_renewed_at_half_its_remaining_life() {
     let (_dir, authority) = new_authority();
     let key = KeyAndCsr::generate().unwrap();
