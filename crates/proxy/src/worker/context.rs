@@ -1,15 +1,17 @@
 //! What the tasks of one worker share.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 
 use lateen_engine::{Destination, Plan};
+use lateen_identity::{CertificateHandle, WorkloadCertificate};
 
 use super::endpoints::{DestinationCells, KnownCells};
 use super::{Clock, DrainWatch, Parts, Random};
 use crate::cell::EndpointCells;
 use crate::config::{NeedError, Plans};
+use crate::detect::ServerFirst;
 use crate::http::Pools;
 use crate::settings::Settings;
 use crate::telemetry::Shard;
@@ -45,7 +47,20 @@ pub struct WorkerContext {
     pub gateway_tls: Arc<GatewayConfigs>,
     /// Connections to endpoints that carry HTTP.
     pub pools: Pools,
+    /// The workload's certificate.
+    pub certificate: Arc<CertificateHandle>,
+    /// Destinations that speak first.
+    pub server_first: ServerFirst,
     plan_seen: PlanSeen,
+    principal: RefCell<Principal>,
+    connections: Cell<u64>,
+}
+
+/// The identity in the certificate in use, in letters.
+#[derive(Debug, Default)]
+struct Principal {
+    certificate: Option<Arc<WorkloadCertificate>>,
+    text: Rc<str>,
 }
 
 /// A worker's own reference to the plan: following it costs one load of a number that seldom
@@ -73,7 +88,11 @@ impl WorkerContext {
             mesh_tls: Arc::clone(&parts.mesh_tls),
             gateway_tls: Arc::clone(&parts.gateway_tls),
             pools: Pools::default(),
+            certificate: Arc::clone(&parts.certificate),
+            server_first: ServerFirst::new(parts.settings.timeouts.server_first_memory),
             plan_seen: PlanSeen::default(),
+            principal: RefCell::default(),
+            connections: Cell::new(0),
         })
     }
 
@@ -103,6 +122,33 @@ impl WorkerContext {
         self.known.turn_over();
         *seen = Some((version, Rc::clone(&plan)));
         plan
+    }
+
+    /// The workload's own identity (`spiffe://…`); empty without a certificate.
+    #[must_use]
+    pub fn principal(&self) -> Rc<str> {
+        let current = self.certificate.get();
+        let mut principal = self.principal.borrow_mut();
+        let same = match (&principal.certificate, &current) {
+            (Some(known), Some(current)) => Arc::ptr_eq(known, current),
+            (None, None) => true,
+            _ => false,
+        };
+        if !same {
+            let text = current.as_ref().map(|certificate| certificate.identity().to_string());
+            *principal = Principal { certificate: current, text: text.unwrap_or_default().into() };
+        }
+        Rc::clone(&principal.text)
+    }
+
+    /// A number for a new connection, unique in this process.
+    #[must_use]
+    pub fn next_connection(&self) -> u64 {
+        let count = self.connections.get();
+        self.connections.set(count + 1);
+        // Workers take turns in the numbers, without telling each other.
+        let workers = self.settings.workers.max(1) as u64;
+        count * workers + self.index as u64
     }
 
     /// Waits until the details of a directory entry are in the plan.

@@ -1,0 +1,179 @@
+//! A connection that has arrived and is not decided yet.
+
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use bytes::Bytes;
+use lateen_engine::Inspect;
+use lateen_engine::authorize::Peer;
+use rustls::ServerConfig;
+use tokio::net::TcpStream;
+
+use super::Refused;
+use super::account::Account;
+use crate::connection::{ConnectionFacts, Direction, Replay, ServerIo, TlsFacts};
+use crate::detect::{Detected, sniff};
+use crate::listen::{Accepted, Slot};
+use crate::telemetry::Reason;
+use crate::tls::{self, AcceptError};
+use crate::worker::{DrainPhase, WorkerContext};
+
+/// A connection that has arrived and is not decided yet.
+#[derive(Debug)]
+pub(super) struct Arrival {
+    pub(super) ctx: Rc<WorkerContext>,
+    pub(super) stream: TcpStream,
+    /// What was read of it.
+    pub(super) bytes: Bytes,
+    /// What that is.
+    pub(super) detected: Detected,
+    /// What the client dialled, in the words of the model.
+    pub(super) destination: SocketAddr,
+    direction: Direction,
+    remote: SocketAddr,
+    local: SocketAddr,
+    opened: Instant,
+    start: SystemTime,
+}
+
+/// The client left, or the proxy has to end, before there was anything to serve.
+#[derive(Debug)]
+pub(super) struct Gone;
+
+impl Arrival {
+    pub(super) fn new(ctx: &Rc<WorkerContext>, accepted: Accepted) -> io::Result<(Self, Slot)> {
+        let stream = TcpStream::from_std(accepted.stream)?;
+        stream.set_nodelay(true)?;
+        let arrival = Self {
+            ctx: Rc::clone(ctx),
+            stream,
+            bytes: Bytes::new(),
+            detected: Detected::Nothing,
+            destination: accepted.original_destination,
+            direction: accepted.direction,
+            remote: accepted.remote,
+            local: accepted.local,
+            opened: accepted.at,
+            start: ctx.clock.wall(),
+        };
+        Ok((arrival, accepted.slot))
+    }
+
+    /// Looks at the first bytes as `inspect` asks, for at most `patience`. A connection that has
+    /// said nothing when the proxy drains is dropped.
+    pub(super) async fn look(
+        &mut self,
+        inspect: Inspect,
+        patience: Option<Duration>,
+    ) -> Result<(), Gone> {
+        if !inspect.needed() {
+            return Ok(());
+        }
+        let patience = patience.unwrap_or(self.ctx.settings.timeouts.tcp_idle);
+        let limit = self.ctx.settings.limits.detection_bytes;
+        let mut drain = self.ctx.drain.clone();
+        let sniffed = tokio::select! {
+            biased;
+            sniffed = sniff(&mut self.stream, inspect, Some(patience), limit) => sniffed,
+            () = drain.reached(DrainPhase::Draining) => return Err(Gone),
+        };
+        // Whoever connects and leaves without a word, as health checks do, has nothing to report.
+        let sniffed = sniffed.map_err(|_| Gone)?;
+        self.bytes = sniffed.bytes;
+        self.detected = sniffed.detected;
+        Ok(())
+    }
+
+    /// The facts, once nothing more can be learnt.
+    fn facts(&self, tls: Option<TlsFacts>) -> Rc<ConnectionFacts> {
+        let sni = match &self.detected {
+            Detected::Tls(hello) => hello.sni.clone(),
+            _ => None,
+        };
+        Rc::new(ConnectionFacts {
+            id: self.ctx.next_connection(),
+            direction: self.direction,
+            downstream_remote: self.remote,
+            downstream_local: self.local,
+            original_destination: self.destination,
+            tls,
+            sni,
+            opened: self.opened,
+        })
+    }
+
+    /// Goes on without TLS of ours.
+    pub(super) fn plain(self) -> Settled {
+        let facts = self.facts(None);
+        let io = ServerIo::Plain(Replay::new(self.bytes, self.stream));
+        Settled { account: Account::new(&self.ctx, &facts, self.start), ctx: self.ctx, io, facts }
+    }
+
+    /// Takes TLS off. The handshake has until a limit that counts from the accepted connection's
+    /// first bytes.
+    pub(super) async fn terminate(self, config: Arc<ServerConfig>) -> Option<Settled> {
+        let refused_facts = self.facts(None);
+        let deadline = tokio::time::Instant::now() + self.ctx.settings.timeouts.handshake;
+        let replay = Replay::new(self.bytes.clone(), self.stream);
+        let accepted = tls::accept(config, replay, deadline).await;
+        let (stream, tls) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                self.ctx.telemetry.counters().handshake_failures.increment();
+                let reason = match error {
+                    AcceptError::Timeout => Reason::HandshakeTimedOut,
+                    AcceptError::Io(_) | AcceptError::Tls(_) | AcceptError::Unreadable => {
+                        Reason::DownstreamTlsFailed
+                    }
+                };
+                let refused =
+                    Refused { detail: error.to_string(), ..Refused::because(reason) };
+                Account::new(&self.ctx, &refused_facts, self.start).refuse(refused);
+                return None;
+            }
+        };
+        let facts = Rc::new(ConnectionFacts {
+            tls: Some(tls),
+            ..Rc::into_inner(refused_facts).expect("invariant: nobody else has the facts yet")
+        });
+        let io = ServerIo::Tls(stream);
+        let account = Account::new(&self.ctx, &facts, self.start);
+        Some(Settled { ctx: self.ctx, io, facts, account })
+    }
+
+    /// The account of the connection as it stands.
+    pub(super) fn account(&self) -> Account {
+        Account::new(&self.ctx, &self.facts(None), self.start)
+    }
+
+    /// Closes the connection and accounts for it.
+    pub(super) fn refuse(self, refused: Refused) {
+        self.account().refuse(refused);
+    }
+}
+
+/// A connection of which everything is known: what is left is to serve it.
+#[derive(Debug)]
+pub(super) struct Settled {
+    pub(super) ctx: Rc<WorkerContext>,
+    pub(super) io: ServerIo,
+    pub(super) facts: Rc<ConnectionFacts>,
+    pub(super) account: Account,
+}
+
+impl Settled {
+    /// The caller, as policy sees it.
+    pub(super) fn peer(&self) -> Peer<'_> {
+        let source = self.facts.downstream_remote.ip();
+        Peer {
+            identity: self.facts.peer().and_then(|peer| peer.spiffe.as_ref()).map(|id| id.as_str()),
+            source,
+            remote: source,
+            destination: self.facts.original_destination,
+            sni: self.facts.sni.as_deref(),
+        }
+    }
+}
