@@ -131,7 +131,7 @@ pub struct Directory {
     /// Real blocks, the longest prefix first.
     blocks: Vec<(Block, u32)>,
     /// By `local_offset`.
-    local: FxHashMap<u32, u32>,
+    local: FxHashMap<u32, Indexes>,
     /// Ports that some entry declares as HTTP.
     http_ports: FxHashSet<u16>,
     /// TLS ports of entries without an address, by port: found by server name.
@@ -183,7 +183,7 @@ impl Directory {
             }
         }
         if entry.local_offset > 0 {
-            self.local.entry(entry.local_offset).or_insert(number);
+            self.local.entry(entry.local_offset).or_default().push(number);
         }
         for (port, protocol) in &entry.ports {
             if entry.is_http(*port) {

@@ -184,8 +184,7 @@ impl Directory {
         surroundings: &Surroundings<'_>,
     ) -> impl Iterator<Item = &Arc<Entry>> {
         let local = surroundings.local_offset(address).and_then(|offset| self.local.get(&offset));
-        let local = local.and_then(|number| self.get(*number));
-        local.into_iter().chain(self.all(self.addresses.get(&address)))
+        self.all(local).chain(self.all(self.addresses.get(&address)))
     }
 }
 
