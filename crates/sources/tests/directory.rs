@@ -385,9 +385,38 @@ async fn a_broken_file_is_reported_and_its_objects_stay() {
     fs::write(followed.path("a.yaml"), b"\xff\xfe").unwrap();
     followed.says("not UTF-8").await;
     assert_eq!(followed.shown(), "a=a.x b=c.x d=d.x");
-    followed.write("a.yaml", &entry("a", "e.x"));
+    // From unreadable to being written.
+    let mut file = fs::File::create(followed.path("a.yaml")).unwrap();
+    followed.is_silent().await;
+    file.write_all(entry("a", "e.x").as_bytes()).unwrap();
+    drop(file);
     followed.becomes_at_once("a=e.x b=c.x").await;
     assert_eq!(followed.said(), "");
+}
+
+#[tokio::test]
+async fn what_may_not_be_read_is_reported_and_its_objects_stay() {
+    let mut followed =
+        Followed::new(&[("a.yaml", &entry("a", "a.x")), ("sub/b.yaml", &entry("b", "b.x"))]).await;
+    let allow = |name, mode| {
+        fs::set_permissions(followed.dir.path().join(name), fs::Permissions::from_mode(mode))
+    };
+    let (file, directory) = ("a.yaml", "sub");
+    allow(file, 0o000).unwrap();
+    allow(directory, 0o000).unwrap();
+    if fs::read(followed.path(file)).is_ok() {
+        println!("skipped: this user may read everything");
+        allow(directory, 0o700).unwrap();
+        return;
+    }
+    followed.says("a.yaml: error[unreadable]").await;
+    followed.says("sub: error[unreadable]").await;
+    assert_eq!(followed.shown(), "a=a.x b=b.x");
+    fs::set_permissions(followed.path(file), fs::Permissions::from_mode(0o600)).unwrap();
+    fs::set_permissions(followed.path(directory), fs::Permissions::from_mode(0o700)).unwrap();
+    followed.is_well().await;
+    followed.write("sub/b.yaml", &entry("b", "c.x"));
+    followed.becomes("a=a.x b=c.x").await;
 }
 
 #[tokio::test]
@@ -426,7 +455,17 @@ async fn the_root_vanishes_and_comes_back() {
     followed.write("x/root/a.yaml", &entry("a", "b.x"));
     followed.becomes("a=b.x").await;
 
-    // With what held it.
+    // Moved away with what holds it.
+    fs::rename(followed.path("x"), followed.path("y")).unwrap();
+    followed.says("cannot read the directory").await;
+    fs::rename(followed.path("y"), followed.path("x")).unwrap();
+    followed.is_well().await;
+    followed.write("x/root/a.yaml", &entry("a", "d.x"));
+    followed.becomes("a=d.x").await;
+    followed.write("x/root/a.yaml", &entry("a", "b.x"));
+    followed.becomes("a=b.x").await;
+
+    // Removed with what holds it.
     fs::remove_dir_all(followed.path("x")).unwrap();
     followed.says("cannot read the directory").await;
     assert_eq!(followed.shown(), "a=b.x");

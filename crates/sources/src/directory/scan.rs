@@ -179,11 +179,9 @@ impl Walk<'_> {
         }
         let former = self.former.remove(path);
         if self.watch.is_being_written(target) {
-            // What it held stays until it is whole again. One that is new is passed over.
-            if let Some(former) = former {
-                self.known.insert(path.to_owned(), former);
-                self.scan.files.insert(path.to_owned(), FileReport::Unchanged);
-            }
+            // What it held stays until it is whole again.
+            self.known.extend(former.map(|former| (path.to_owned(), former)));
+            self.scan.files.insert(path.to_owned(), FileReport::Unchanged);
             return Ok(());
         }
         let mut file = File::open(target)?;

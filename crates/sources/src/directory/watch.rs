@@ -84,12 +84,11 @@ impl Watcher {
         let kernel = INotifyWatcher::new(handler, notify::Config::default()).map_err(|error| {
             SourceError::Unwatchable { dir: dir.to_owned(), reason: error.to_string() }
         })?;
-        let (watched, needed) = Default::default();
         Ok(Self {
             kernel,
             interest,
-            watched,
-            needed,
+            watched: HashSet::new(),
+            needed: HashSet::new(),
             complaints: Vec::new(),
             unfinished: settings.unfinished,
             found_unfinished: false,
@@ -152,10 +151,11 @@ impl Watch for Watcher {
     }
 
     fn entry(&mut self, entry: &Path) {
-        lock(&self.interest).next_entries.insert(entry.to_owned());
-        if let Some(directory) = entry.parent() {
-            self.watch(directory);
-        }
+        let directory = entry.parent().unwrap_or(entry);
+        // The directory may be moved away with what is in it.
+        let places = [entry.to_owned(), directory.to_owned()];
+        lock(&self.interest).next_entries.extend(places);
+        self.watch(directory);
     }
 
     fn is_being_written(&mut self, file: &Path) -> bool {
@@ -178,20 +178,20 @@ impl Interest {
             return true;
         }
         let mut concerned = false;
-        for path in
-            event.paths.iter().filter(|path| self.includes(path)).cloned().collect::<Vec<_>>()
-        {
+        for path in &event.paths {
+            if !self.includes(path) {
+                continue;
+            }
             match event.kind {
-                EventKind::Access(AccessKind::Close(AccessMode::Write)) => {
-                    self.writing.remove(&path);
+                EventKind::Access(AccessKind::Close(AccessMode::Write))
+                | EventKind::Modify(ModifyKind::Name(_))
+                | EventKind::Remove(_) => {
+                    self.writing.remove(path);
                 }
                 // Our own reading, for one.
                 EventKind::Access(_) => continue,
                 EventKind::Modify(ModifyKind::Data(_)) => {
-                    self.writing.insert(path, Instant::now());
-                }
-                EventKind::Modify(ModifyKind::Name(_)) | EventKind::Remove(_) => {
-                    self.writing.remove(&path);
+                    self.writing.insert(path.clone(), Instant::now());
                 }
                 _ => {}
             }
