@@ -224,4 +224,6 @@ const fn direction_name(direction: Direction) -> &'static str {
 }
 
 #[cfg(test)]
+mod sample;
+#[cfg(test)]
 mod tests;
