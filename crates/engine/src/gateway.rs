@@ -4,16 +4,20 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use lateen_mesh::v1::{self, GatewayProtocol};
-use rustc_hash::FxHashMap;
 
 use crate::authority;
 use crate::connection::{Hosts, HttpScope, Inspect, OnSilence, Seen, TcpForward};
-use crate::directory::host_matches;
 use crate::explain::{Explained, Trace, Untraced, What, explain};
 use crate::origin::{Objects, Origin};
 use crate::plan::Plan;
 use crate::reason::{Reason, Refusal};
-use crate::route::{HttpDecision, L4Rule, Table};
+use crate::route::Table;
+
+mod server;
+mod virtual_hosts;
+
+pub use server::Server;
+use virtual_hosts::{Fit, VirtualHosts};
 
 /// The compiled message, before the tables that it names are joined to it.
 #[derive(Debug)]
@@ -23,44 +27,6 @@ pub(crate) struct Spec {
     http_routes: Vec<String>,
 }
 
-/// A server of a gateway.
-#[derive(Debug)]
-pub struct Server {
-    origin: Origin,
-    name: Arc<str>,
-    number: u16,
-    protocol: GatewayProtocol,
-    hosts: Box<[Box<str>]>,
-    tls: Option<v1::ServerTls>,
-    routes: Vec<String>,
-}
-
-impl Server {
-    /// The Gateway's server.
-    #[must_use]
-    pub fn origin(&self) -> &Origin {
-        &self.origin
-    }
-
-    /// `<namespace>.<gateway>.<server or port name>`.
-    #[must_use]
-    pub fn name(&self) -> &Arc<str> {
-        &self.name
-    }
-
-    /// How to terminate TLS; absent where none is terminated.
-    #[must_use]
-    pub fn tls(&self) -> Option<&v1::ServerTls> {
-        self.tls.as_ref()
-    }
-
-    /// Whether requests are served inside, in HTTP/2 or HTTP/1.1.
-    #[must_use]
-    pub fn is_http(&self) -> bool {
-        matches!(self.protocol, GatewayProtocol::Http | GatewayProtocol::Https)
-    }
-}
-
 /// One port of a gateway with the tables of its virtual hosts.
 #[derive(Debug)]
 pub(crate) struct GatewayPort {
@@ -68,15 +34,6 @@ pub(crate) struct GatewayPort {
     http: VirtualHosts,
     /// By the server's position.
     servers: Vec<VirtualHosts>,
-}
-
-/// Tables by the pattern of their host.
-#[derive(Debug, Default)]
-struct VirtualHosts {
-    exact: FxHashMap<Box<str>, Arc<Table>>,
-    /// `*.suffix` by `.suffix`; `*` by the empty text.
-    wildcards: FxHashMap<Box<str>, Arc<Table>>,
-    in_order: Vec<Arc<Table>>,
 }
 
 /// A connection to a gateway's port.
@@ -135,8 +92,8 @@ impl Plan {
         hosts: &Hosts,
         authority: &str,
         trace: &mut T,
-    ) -> Result<&'p Table, HttpDecision<'p>> {
-        let none = |origin| HttpDecision::Refuse(Refusal::new(Reason::NoRoute, origin));
+    ) -> Result<&'p Table, Refusal<'p>> {
+        let none = |origin| Refusal::new(Reason::NoRoute, origin);
         let found = match hosts {
             Hosts::GatewayHttp(port) => self.gateway.get(port).map(|port| {
                 (&port.http, port.spec.plain_http().map_or(Origin::mesh_default(), |it| &it.origin))
@@ -158,7 +115,7 @@ impl<'p> Gateway<'p> {
     /// What must be looked at before [`Self::decide`].
     #[must_use]
     pub fn inspect(&self) -> Inspect {
-        let tls = self.servers().any(|(server, _)| speaks_tls(server.protocol));
+        let tls = self.servers().any(|(server, _)| server.speaks_tls());
         Inspect { tls, http: false, on_silence: OnSilence::Wait }
     }
 
@@ -256,7 +213,7 @@ impl<'p> Gateway<'p> {
         let name = sni.map(authority::lower);
         let name = name.as_deref();
         let mut best: Option<(Fit, &'p Arc<Server>, &'p VirtualHosts)> = None;
-        for (server, hosts) in self.servers().filter(|(server, _)| speaks_tls(server.protocol)) {
+        for (server, hosts) in self.servers().filter(|(server, _)| server.speaks_tls()) {
             let fit = server.fit(hosts, destination, name);
             trace.step(What::Server, &server.origin, fit.is_some(), || {
                 let verb = if fit.is_some() { "takes" } else { "does not take" };
@@ -312,86 +269,8 @@ impl<'p> Gateway<'p> {
     }
 }
 
-/// How well a pattern fits a name: exact before wildcards, longer before shorter.
-type Fit = (bool, usize);
-
-fn fit_of(pattern: &str, name: Option<&str>) -> Option<Fit> {
-    let fits = pattern == "*" || name.is_some_and(|name| host_matches(pattern, name));
-    fits.then_some((!pattern.starts_with('*'), pattern.len()))
-}
-
-fn speaks_tls(protocol: GatewayProtocol) -> bool {
-    match protocol {
-        GatewayProtocol::Https
-        | GatewayProtocol::TlsPassthrough
-        | GatewayProtocol::TlsTerminated => true,
-        GatewayProtocol::Http | GatewayProtocol::Tcp => false,
-    }
-}
-
 fn refuse(reason: Reason, origin: &Origin) -> GatewayConnection<'_> {
     GatewayConnection::Refuse(Refusal::new(reason, origin))
-}
-
-impl Server {
-    fn compile(message: v1::GatewayServer, objects: &Objects) -> Result<Self, String> {
-        let name = message.name;
-        let protocol = GatewayProtocol::try_from(message.protocol)
-            .map_err(|_| format!("{name}: protocol {} is not known", message.protocol))?;
-        let terminates =
-            matches!(protocol, GatewayProtocol::Https | GatewayProtocol::TlsTerminated);
-        if terminates && message.tls.is_none() {
-            return Err(format!("{name}: no certificate to terminate TLS with"));
-        }
-        Ok(Self {
-            origin: objects.resolve(message.origin.as_ref())?,
-            number: u16::try_from(message.number)
-                .map_err(|_| format!("{name}: port {}", message.number))?,
-            name: name.into(),
-            protocol,
-            hosts: message.hosts.iter().map(|host| host.to_ascii_lowercase().into()).collect(),
-            tls: message.tls.filter(|_| terminates),
-            routes: message.routes,
-        })
-    }
-
-    /// How well the server fits a TLS client's name; `None`: not at all.
-    fn fit(
-        &self,
-        hosts: &VirtualHosts,
-        destination: SocketAddr,
-        name: Option<&str>,
-    ) -> Option<Fit> {
-        let own = self.hosts.iter().filter_map(|host| fit_of(host, name)).max()?;
-        if self.protocol == GatewayProtocol::TlsPassthrough {
-            return self.rule(hosts, destination, name).map(|(fit, _)| fit);
-        }
-        Some(own)
-    }
-
-    /// The first rule, or for bytes that are passed through the best fitting one.
-    fn rule<'p>(
-        &self,
-        hosts: &'p VirtualHosts,
-        destination: SocketAddr,
-        name: Option<&str>,
-    ) -> Option<(Fit, &'p L4Rule)> {
-        let tables = hosts.in_order.iter();
-        if self.protocol != GatewayProtocol::TlsPassthrough {
-            let mut rules = tables.flat_map(|table| &table.tcp);
-            let rule = rules.find(|rule| rule.matches(destination, self.number, None))?;
-            return Some(((false, 0), rule));
-        }
-        let mut best: Option<(Fit, &'p L4Rule)> = None;
-        for rule in tables.flat_map(|table| &table.tls) {
-            let Some(pattern) = rule.sni_pattern(destination, self.number, name) else { continue };
-            let fit = (!pattern.is_empty() && !pattern.starts_with('*'), pattern.len());
-            if best.is_none_or(|(before, _)| fit > before) {
-                best = Some((fit, rule));
-            }
-        }
-        best
-    }
 }
 
 impl Spec {
@@ -435,50 +314,5 @@ impl GatewayPort {
         let http = hosts(&spec.http_routes);
         let servers = spec.servers.iter().map(|server| hosts(&server.routes)).collect();
         Self { spec, http, servers }
-    }
-}
-
-impl VirtualHosts {
-    fn new(tables: impl Iterator<Item = Arc<Table>>) -> Self {
-        let mut hosts = Self::default();
-        for table in tables {
-            hosts.in_order.push(Arc::clone(&table));
-            let (map, key) = match table.host.strip_prefix('*') {
-                Some(suffix) => (&mut hosts.wildcards, suffix),
-                None => (&mut hosts.exact, &*table.host),
-            };
-            map.entry(key.into()).or_insert(table);
-        }
-        hosts
-    }
-
-    fn find(&self, host: &str) -> Option<&Arc<Table>> {
-        self.exact
-            .get(host)
-            .or_else(|| authority::parents(host).find_map(|suffix| self.wildcards.get(suffix)))
-            .or_else(|| self.wildcards.get(""))
-    }
-
-    fn find_in_order<T: Trace>(&self, host: &str, trace: &mut T) -> Option<&Arc<Table>> {
-        let mut best: Option<(Fit, &Arc<Table>)> = None;
-        for table in &self.in_order {
-            let fit = fit_of(&table.host, Some(host));
-            if let Some(fit) = fit
-                && best.is_none_or(|(before, _)| fit > before)
-            {
-                best = Some((fit, table));
-            }
-        }
-        for table in &self.in_order {
-            let chosen = best.is_some_and(|(_, best)| Arc::ptr_eq(best, table));
-            trace.step(What::Server, &table.origin, chosen, || {
-                match (chosen, host_matches(&table.host, host)) {
-                    (true, _) => format!("virtual host {} is the best for {host}", table.host),
-                    (false, true) => format!("virtual host {} fits {host} less well", table.host),
-                    (false, false) => format!("virtual host {} is not {host}", table.host),
-                }
-            });
-        }
-        best.map(|(_, table)| table)
     }
 }

@@ -58,7 +58,7 @@ impl<'a> Request<'a> {
 #[derive(Debug, Clone, PartialEq)]
 pub enum HttpDecision<'p> {
     /// Send it to a destination.
-    Forward(Box<Forward<'p>>),
+    Forward(Forward<'p>),
     /// Answer with a redirect.
     Redirect(Location<'p>),
     /// Answer with a fixed response.

@@ -48,7 +48,7 @@ impl Plan {
     ) -> HttpDecision<'p> {
         let table = match self.table(scope, request, trace) {
             Ok(table) => table,
-            Err(decision) => return decision,
+            Err(without) => return without.into(),
         };
         if table.https_redirect && request.scheme != "https" {
             trace.step(What::Server, &table.origin, true, || "httpsRedirect".to_owned());
@@ -73,7 +73,7 @@ impl Plan {
         scope: &HttpScope,
         request: &Request<'_>,
         trace: &mut T,
-    ) -> Result<&'p Table, HttpDecision<'p>> {
+    ) -> Result<&'p Table, NoTable<'p>> {
         match &scope.hosts {
             Hosts::Port => {
                 let Some(entry) = self.virtual_host(request.authority, scope.port, trace) else {
@@ -91,7 +91,7 @@ impl Plan {
                 None => Err(self.unknown_host(scope, request, trace)),
             },
             Hosts::GatewayHttp(_) | Hosts::GatewayServer(..) => {
-                self.gateway_table(&scope.hosts, request.authority, trace)
+                self.gateway_table(&scope.hosts, request.authority, trace).map_err(NoTable::Refuse)
             }
         }
     }
@@ -116,10 +116,8 @@ impl Plan {
         found
     }
 
-    fn table_of<'p>(&'p self, entry: &'p Arc<Entry>) -> Result<&'p Table, HttpDecision<'p>> {
-        self.routes(&entry.host)
-            .map(Arc::as_ref)
-            .ok_or(HttpDecision::Need(Need { host: &entry.host }))
+    fn table_of<'p>(&'p self, entry: &'p Arc<Entry>) -> Result<&'p Table, NoTable<'p>> {
+        self.routes(&entry.host).map(Arc::as_ref).ok_or(NoTable::Need(Need { host: &entry.host }))
     }
 
     fn unknown_host<'p, T: Trace>(
@@ -127,24 +125,41 @@ impl Plan {
         scope: &HttpScope,
         request: &Request<'_>,
         trace: &mut T,
-    ) -> HttpDecision<'p> {
+    ) -> NoTable<'p> {
         let origin = self.settings().outbound_policy_origin();
         if !self.settings().allow_any() {
             trace.step(What::OutboundPolicy, origin, true, || {
                 format!("REGISTRY_ONLY: no {} has {}", scope.describe(), request.authority)
             });
-            return HttpDecision::Refuse(Refusal::new(Reason::NotInRegistry, origin));
+            return NoTable::Refuse(Refusal::new(Reason::NotInRegistry, origin));
         }
         if self.is_own_address(scope.destination) {
             trace.step(What::OutboundPolicy, origin, false, || {
                 format!("{} is an address of this proxy itself", scope.destination)
             });
-            return HttpDecision::Refuse(Refusal::new(Reason::PassthroughLoop, origin));
+            return NoTable::Refuse(Refusal::new(Reason::PassthroughLoop, origin));
         }
         trace.step(What::OutboundPolicy, origin, true, || {
             format!("ALLOW_ANY: passed through to {}", scope.destination)
         });
-        HttpDecision::Passthrough(origin)
+        NoTable::Passthrough(origin)
+    }
+}
+
+/// What is decided where no table is.
+pub(crate) enum NoTable<'p> {
+    Refuse(Refusal<'p>),
+    Passthrough(&'p Origin),
+    Need(Need<'p>),
+}
+
+impl<'p> From<NoTable<'p>> for HttpDecision<'p> {
+    fn from(without: NoTable<'p>) -> Self {
+        match without {
+            NoTable::Refuse(refusal) => Self::Refuse(refusal),
+            NoTable::Passthrough(origin) => Self::Passthrough(origin),
+            NoTable::Need(need) => Self::Need(need),
+        }
     }
 }
 
@@ -216,7 +231,7 @@ impl<'p> Found<'p> {
         let rule = self.rule;
         match &rule.action {
             Action::Forward(_) => match self.forward(plan, scope, request, random, trace) {
-                Ok(forward) => HttpDecision::Forward(Box::new(forward)),
+                Ok(forward) => HttpDecision::Forward(forward),
                 Err(refusal) => HttpDecision::Refuse(refusal),
             },
             Action::Redirect(redirect) => HttpDecision::Redirect(Location {

@@ -125,17 +125,18 @@ pub fn block(text: &str) -> Bytes {
     match text.split_once('/') {
         None => encode_address(ip(text)),
         Some((address, prefix)) => {
-            Block { address: ip(address), prefix: prefix.parse().unwrap() }.encode()
+            Block { address: ip(address), prefix: prefix.parse().expect("a prefix length") }
+                .encode()
         }
     }
 }
 
 pub fn ip(text: &str) -> IpAddr {
-    text.parse().unwrap()
+    text.parse().expect("an address")
 }
 
 pub fn socket(text: &str) -> SocketAddr {
-    text.parse().unwrap()
+    text.parse().expect("an address with a port")
 }
 
 pub fn backend(host: &str, port: u32) -> v1::Backend {
@@ -221,7 +222,7 @@ pub fn on_port(port: u16) -> HttpScope {
 pub fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
     let mut map = HeaderMap::new();
     for (name, value) in pairs {
-        map.append(*name, value.parse().unwrap());
+        map.append(*name, value.parse().expect("a header value"));
     }
     map
 }

@@ -2,6 +2,7 @@
 
 mod authorize;
 mod balance;
+mod effects;
 mod equality;
 mod fixture;
 mod gateway;
