@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use lateen_api::diagnostic::Diagnostic;
 use lateen_mesh::encoded::Encoded;
 use lateen_mesh::name::Name;
 use lateen_mesh::v1::Resource;
@@ -11,11 +10,12 @@ use crate::change::{Audience, Change, Changes, Counters, Output};
 use crate::client::{Client, Role};
 use crate::key::Key;
 use crate::link::{self, Linked};
+use crate::local::WorkloadAddresses;
 use crate::lower::{self, Lowering};
 use crate::memo::{Memo, Task};
 use crate::node::{ServiceKey, Workload, WorkloadKey};
 use crate::options::Options;
-use crate::scope::{Scope, ScopeId, Scopes};
+use crate::scope::{Scope, ScopeId, Scopes, Selects};
 use crate::store::{Query, Store, Touched};
 
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -31,6 +31,8 @@ pub struct Compiler {
     clients: FxHashMap<WorkloadKey, Arc<Workload>>,
     /// A change of one of these may give a client another scope.
     watched: FxHashSet<Key>,
+    /// What became stale because a client came or went, and nobody was told yet.
+    untold: Vec<Task>,
     counters: Counters,
 }
 
@@ -53,6 +55,7 @@ impl Compiler {
             memo: Memo::default(),
             clients: FxHashMap::default(),
             watched: FxHashSet::default(),
+            untold: Vec::new(),
             counters: Counters::default(),
         }
     }
@@ -85,18 +88,26 @@ impl Compiler {
         changes
     }
 
+    /// What became stale because clients came ([`Compiler::scope`]) or went ([`Compiler::release`])
+    /// since it was asked last; the next [`Compiler::apply`] says it too.
+    pub fn settle_clients(&mut self) -> Changes {
+        if self.untold.is_empty() { Changes::default() } else { self.touch(&Touched::default()) }
+    }
+
     fn touch(&mut self, touched: &Touched) -> Changes {
         let mut changes = Changes {
             scopes: touched.selectors || touched.keys.iter().any(|key| self.watched.contains(key)),
             ..Changes::default()
         };
-        for task in self.memo.touch(&touched.keys) {
+        let untold = std::mem::take(&mut self.untold);
+        for task in untold.into_iter().chain(self.memo.touch(&touched.keys)) {
             match task {
                 Task::Output(audience, name) => changes.stale.push((audience, name)),
                 Task::Roots(scope, _) => changes.roots.push(scope),
             }
         }
         changes.stale.sort();
+        changes.stale.dedup();
         changes.roots.sort();
         changes.roots.dedup();
         changes
@@ -107,28 +118,37 @@ impl Compiler {
     /// when its proxy is gone.
     pub fn scope(&mut self, client: &Client) -> ScopeId {
         let key = self.note(client);
+        let (scope, asked) = self.facts(client, &key);
+        self.watched.insert(Key::Workload(key));
+        self.watched.extend(asked);
+        self.scopes.intern(scope)
+    }
+
+    /// What decides what a client sees, and what that was read from.
+    fn facts(&self, client: &Client, key: &WorkloadKey) -> (Scope, FxHashSet<Key>) {
+        let query = Query::new(&self.store, &self.options);
         let mut services: Vec<ServiceKey> = Vec::new();
-        self.watched.insert(Key::Workload(key.clone()));
         let mut named_ports = Arc::default();
         if client.role == Role::Gateway {
-            named_ports = self.store.described(&key).map_or(named_ports, |known| known.ports.clone());
-            let query = Query::new(&self.store, &self.options);
-            services = link::services_of_client(&query, &key, &client.addresses);
-            self.watched.extend(query.into_asked());
+            services = link::services_of_client(&query, key, &client.addresses);
+            if let Some(known) = query.workload(key) {
+                named_ports = Arc::clone(&known.ports);
+            }
         }
         let mut selectors: Vec<_> =
             self.store.selectors().filter(|selector| selector.matches(client)).cloned().collect();
         selectors.sort();
         let network =
             if client.network.is_empty() { &self.options.network } else { &client.network };
-        self.scopes.intern(Scope {
+        let scope = Scope {
             role: client.role,
             namespace: client.namespace.as_str().into(),
             network: network.as_str().into(),
             selectors: selectors.into(),
             services: services.into(),
             named_ports,
-        })
+        };
+        (scope, query.into_asked())
     }
 
     fn note(&mut self, client: &Client) -> WorkloadKey {
@@ -143,7 +163,7 @@ impl Compiler {
                 self.store.set_client(&former, false, &mut touched);
             }
             self.store.settle(&mut touched);
-            self.memo.touch(&touched.keys);
+            self.untold.append(&mut self.memo.touch(&touched.keys));
         }
         key
     }
@@ -156,7 +176,7 @@ impl Compiler {
             let mut touched = Touched::default();
             self.store.set_client(&workload, false, &mut touched);
             self.store.settle(&mut touched);
-            self.memo.touch(&touched.keys);
+            self.untold.append(&mut self.memo.touch(&touched.keys));
         }
     }
 
@@ -204,10 +224,8 @@ impl Compiler {
                 roots
             }
         };
-        roots.push(Name::Inbound {
-            namespace: client.namespace.clone(),
-            name: client.name.clone(),
-        });
+        roots
+            .push(Name::Inbound { namespace: client.namespace.clone(), name: client.name.clone() });
         roots
     }
 
@@ -274,6 +292,26 @@ impl Compiler {
         link::client_of(self.store.described(&key)?, role)
     }
 
+    /// What the proxy of a workload that objects describe is there for: a Gateway's servers, when a
+    /// Gateway selects it by labels or by a service; else the workload itself. A Gateway that
+    /// selects by no label at all is open to every gateway and makes none.
+    #[must_use]
+    pub fn role(&self, namespace: &str, name: &str) -> Option<Role> {
+        let client = self.workload(namespace, name, Role::Gateway)?;
+        let by_labels = self.store.selectors().any(|selector| {
+            selector.selects == Selects::Gateway
+                && !selector.labels.is_empty()
+                && selector.matches(&client)
+        });
+        let key = WorkloadKey { namespace: namespace.into(), name: name.into() };
+        let query = Query::new(&self.store, &self.options);
+        let by_service = || {
+            let services = link::services_of_client(&query, &key, &client.addresses);
+            services.iter().any(|service| !query.gateways_of(&service.host).is_empty())
+        };
+        Some(if by_labels || by_service() { Role::Gateway } else { Role::Sidecar })
+    }
+
     /// Every workload that objects describe, as clients, sorted by name.
     #[must_use]
     pub fn workloads(&self) -> Vec<Client> {
@@ -286,27 +324,27 @@ impl Compiler {
         clients
     }
 
+    /// Local mode: where each workload and each service that it sees has its place, sorted by name. Workloads that all
+    /// 254 places are too few for are left out.
+    #[must_use]
+    pub fn addresses(&self) -> Vec<WorkloadAddresses> {
+        let mut all = Vec::new();
+        for client in self.workloads() {
+            let key = WorkloadKey {
+                namespace: client.namespace.as_str().into(),
+                name: client.name.as_str().into(),
+            };
+            let (scope, _) = self.facts(&client, &key);
+            let query = Query::new(&self.store, &self.options);
+            all.extend(link::addresses(&query, &scope, &key));
+        }
+        all
+    }
+
     /// How much work was done so far.
     #[must_use]
     pub fn counters(&self) -> Counters {
         self.counters
-    }
-
-    pub(crate) fn query(&self) -> Query<'_> {
-        Query::new(&self.store, &self.options)
-    }
-
-    pub(crate) fn store(&self) -> &Store {
-        &self.store
-    }
-
-    pub(crate) fn facts(&self, scope: ScopeId) -> Option<&Arc<Scope>> {
-        self.scopes.get(scope)
-    }
-
-    #[cfg(test)]
-    pub(crate) fn scope_ids(&self) -> Vec<ScopeId> {
-        self.scopes.ids().collect()
     }
 }
 
@@ -318,17 +356,4 @@ fn finish(linked: Linked) -> Arc<Output> {
 
 fn same_bytes(a: Option<&Arc<Output>>, b: Option<&Arc<Output>>) -> bool {
     a.map(|output| output.encoded.version) == b.map(|output| output.encoded.version)
-}
-
-/// Everything to say about a set of outputs, each thing once.
-pub(crate) fn distinct(mut diagnostics: Vec<Diagnostic>) -> Vec<Diagnostic> {
-    let mut seen = Vec::new();
-    diagnostics.retain(|diagnostic| {
-        let new = !seen.contains(diagnostic);
-        if new {
-            seen.push(diagnostic.clone());
-        }
-        new
-    });
-    diagnostics
 }

@@ -1,5 +1,6 @@
 //! Link: one resource for one scope, on demand. Everything is asked of a [`Query`], which notes it.
 
+mod addresses;
 mod authentication;
 mod backend;
 mod destination;
@@ -25,6 +26,7 @@ use lateen_api::diagnostic::{Code, Diagnostic, Severity};
 use lateen_mesh::name::Name;
 use lateen_mesh::v1::{self, resource::Body};
 
+pub(crate) use addresses::addresses;
 pub(crate) use inbound::{client_of, services_of_client};
 pub(crate) use roots::roots;
 

@@ -40,6 +40,53 @@ pub fn address(base: Ipv4Addr, offset: u16) -> Ipv4Addr {
     Ipv4Addr::from(u32::from(base) | u32::from(offset))
 }
 
+/// A port, and the socket that stands for it where privileged ports cannot be opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PortAddress {
+    /// The port as objects name it.
+    pub port: u16,
+    /// The port of the socket.
+    pub socket: u16,
+}
+
+impl PortAddress {
+    /// The port with its socket.
+    #[must_use]
+    pub fn new(port: u16) -> Self {
+        Self { port, socket: shifted(port) }
+    }
+}
+
+/// Where a service is seen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServiceAddress {
+    /// The service's host.
+    pub host: String,
+    /// Its address as this workload sees it.
+    pub address: Ipv4Addr,
+    /// Its ports.
+    pub ports: Vec<PortAddress>,
+}
+
+/// The place of one workload.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WorkloadAddresses {
+    /// The workload's namespace.
+    pub namespace: String,
+    /// The workload's name.
+    pub name: String,
+    /// First address of its /16.
+    pub base: Ipv4Addr,
+    /// Where the application listens.
+    pub application: Ipv4Addr,
+    /// Where the sidecar takes inbound connections; none for a workload without one.
+    pub sidecar: Option<Ipv4Addr>,
+    /// The application's ports, as services declare them.
+    pub ports: Vec<PortAddress>,
+    /// What it sees, sorted by host.
+    pub services: Vec<ServiceAddress>,
+}
+
 /// Numbers for everything that has an address.
 #[derive(Debug, Default)]
 pub(crate) struct Local {
@@ -103,11 +150,6 @@ impl Local {
     pub fn base(&self, workload: &WorkloadKey) -> Option<Ipv4Addr> {
         let number = u8::try_from(*self.bases.get(workload)?).ok()?;
         Some(Ipv4Addr::new(127, number, 0, 0))
-    }
-
-    /// Workloads that got no number because all are taken.
-    pub fn homeless(&self) -> impl Iterator<Item = &WorkloadKey> {
-        self.workloads.keys().filter(|key| !self.bases.contains_key(*key))
     }
 }
 

@@ -23,9 +23,14 @@ pub(crate) use authentication::{Mode, PeerAuthentication};
 pub(crate) use authorization::{Authorization, Policy};
 pub(crate) use gateway::{Gateway, Secret, Server, ServerProtocol, ServerTls};
 pub(crate) use mesh::Mesh;
-pub(crate) use route::{Backend, Binding, HttpAction, HttpMatch, HttpRule, L4Match, L4Rule, Retries, Route, MESH_GATEWAY};
+pub(crate) use route::{
+    Backend, Binding, HttpAction, HttpMatch, HttpRule, L4Match, L4Rule, MESH_GATEWAY, Retries,
+    Route,
+};
 pub(crate) use rule::{Blocks, LoadBalancing, Rule, Subset, TrafficPolicy};
-pub(crate) use service::{Alias, InlineEndpoint, Registry, Resolution, Service, ServicePort, Target};
+pub(crate) use service::{
+    Alias, InlineEndpoint, Registry, Resolution, Service, ServicePort, Target,
+};
 pub(crate) use sidecar::{EgressHost, EgressListener, NamespacePattern, Sidecar};
 pub(crate) use workload::{EndpointPorts, Listed, RawEndpoint, Workload, WorkloadSource};
 
@@ -35,7 +40,12 @@ pub(crate) struct Labels(pub Arc<[(Arc<str>, Arc<str>)]>);
 
 impl Labels {
     pub fn new(labels: &BTreeMap<String, String>) -> Self {
-        Self(labels.iter().map(|(name, value)| (name.as_str().into(), value.as_str().into())).collect())
+        Self(
+            labels
+                .iter()
+                .map(|(name, value)| (name.as_str().into(), value.as_str().into()))
+                .collect(),
+        )
     }
 
     pub fn is_empty(&self) -> bool {

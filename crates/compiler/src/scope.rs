@@ -120,9 +120,4 @@ impl Scopes {
         }
         gone
     }
-
-    /// Every scope.
-    pub fn ids(&self) -> impl Iterator<Item = ScopeId> + '_ {
-        self.by_id.keys().copied()
-    }
 }

@@ -8,8 +8,6 @@ mod directory;
 mod endpoints;
 mod index;
 mod query;
-#[cfg(test)]
-mod tests;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -31,6 +29,7 @@ use crate::lower::Fact;
 use crate::node::{
     Alias, Authorization, Gateway, MESH_GATEWAY, Mesh, PeerAuthentication, Policy, Route, Rule,
     Secret, Service, Sidecar, Workload, WorkloadKey,
+    WorkloadSource,
 };
 use crate::options::Options;
 use crate::scope::Selector;
@@ -148,11 +147,6 @@ impl Store {
     /// Every workload.
     pub fn all_described(&self) -> impl Iterator<Item = &Arc<Workload>> {
         self.endpoints.workloads()
-    }
-
-    /// The objects that are known.
-    pub fn objects(&self) -> impl Iterator<Item = &ObjectRef> {
-        self.facts.keys()
     }
 
     /// Every selector that a client may match.
@@ -366,14 +360,19 @@ impl Store {
     }
 
     fn add_workload(&mut self, node: &Arc<Workload>, touched: &mut Touched) {
-        if let Some(local) = &mut self.local {
+        // Places follow from the objects, so that whoever knows them knows the places.
+        if let Some(local) = &mut self.local
+            && node.from != WorkloadSource::Client
+        {
             local.add_workload(&node.key);
         }
         self.endpoints.add_workload(node, touched);
     }
 
     fn remove_workload(&mut self, node: &Arc<Workload>, touched: &mut Touched) {
-        if let Some(local) = &mut self.local {
+        if let Some(local) = &mut self.local
+            && node.from != WorkloadSource::Client
+        {
             local.remove_workload(&node.key);
         }
         self.endpoints.remove_workload(node, touched);

@@ -4,7 +4,9 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use lateen_mesh::name::Name;
-use lateen_mesh::v1::{self, Discovery, MtlsMode, load_balancing, resource::Body, upstream_tls::Mode};
+use lateen_mesh::v1::{
+    self, Discovery, MtlsMode, load_balancing, resource::Body, upstream_tls::Mode,
+};
 
 use super::Linker;
 use super::endpoints::endpoints_host;
@@ -139,9 +141,8 @@ impl<'a> Linker<'a> {
     fn slices(&mut self, seen: &Seen<'_>, port: u16) -> Vec<String> {
         let host = endpoints_host(seen.primary());
         let buckets = 0..self.query.endpoint_buckets(seen.key());
-        let names: Vec<Name> = buckets
-            .map(|bucket| Name::Endpoints { host: host.clone(), port, bucket })
-            .collect();
+        let names: Vec<Name> =
+            buckets.map(|bucket| Name::Endpoints { host: host.clone(), port, bucket }).collect();
         let slices = names.iter().map(ToString::to_string).collect();
         self.references.extend(names);
         slices

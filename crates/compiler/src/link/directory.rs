@@ -181,11 +181,9 @@ impl<'a> Linker<'a> {
 /// Whether requests on the port are routed one by one, at least when they turn out to be HTTP.
 pub(super) fn may_be_http(protocol: Protocol) -> bool {
     match protocol {
-        Protocol::Auto
-        | Protocol::Http
-        | Protocol::Http2
-        | Protocol::Grpc
-        | Protocol::GrpcWeb => true,
+        Protocol::Auto | Protocol::Http | Protocol::Http2 | Protocol::Grpc | Protocol::GrpcWeb => {
+            true
+        }
         Protocol::Tcp | Protocol::Tls => false,
     }
 }

@@ -7,8 +7,8 @@ use lateen_mesh::v1::{self, MtlsMode, endpoint::Health, resource::Body};
 
 use super::Linker;
 use super::authentication::Modes;
-use super::provenance::Provenance;
 use super::destination::{endpoint_port, is_dialable, spiffe};
+use super::provenance::Provenance;
 use crate::local;
 use crate::node::{Labels, Registry, Service, ServicePort, Workload};
 use crate::store::{EndpointEntry, Entry, Lister};
@@ -80,7 +80,9 @@ impl<'a> Linker<'a> {
             }
             let Some((service, declared)) = declaring(services, &id.lister, port) else { continue };
             let workload = entry.workload.as_ref().and_then(|key| self.query.workload(key));
-            let Some(number) = endpoint_port(declared, &entry.raw.ports, workload) else { continue };
+            let Some(number) = endpoint_port(declared, &entry.raw.ports, workload) else {
+                continue;
+            };
             if entry.raw.terminating {
                 continue;
             }
@@ -132,12 +134,9 @@ impl<'a> Linker<'a> {
     }
 
     /// Where the endpoint is dialled; in local mode where its workload has its place.
-    fn addresses(
-        &self,
-        entry: &Entry,
-        workload: Option<&'a Arc<Workload>>,
-    ) -> Vec<bytes::Bytes> {
-        let base = workload.and_then(|workload| Some((workload, self.query.local_base(&workload.key)?)));
+    fn addresses(&self, entry: &Entry, workload: Option<&'a Arc<Workload>>) -> Vec<bytes::Bytes> {
+        let base =
+            workload.and_then(|workload| Some((workload, self.query.local_base(&workload.key)?)));
         if let Some((workload, base)) = base {
             let offset = if workload.sidecar { local::SIDECAR } else { local::APPLICATION };
             return vec![encode_address(local::address(base, offset).into())];
@@ -145,7 +144,11 @@ impl<'a> Linker<'a> {
         let known = workload.map(|workload| &workload.addresses);
         let own = &entry.raw.addresses;
         let addresses = if own.is_empty() { known.unwrap_or(own) } else { own };
-        addresses.iter().filter(|each| is_dialable(each)).map(|each| encode_address(*each)).collect()
+        addresses
+            .iter()
+            .filter(|each| is_dialable(each))
+            .map(|each| encode_address(*each))
+            .collect()
     }
 
     fn template(&self, facts: &Facts<'_>, entry: &Entry) -> v1::EndpointTemplate {
@@ -181,9 +184,7 @@ fn declaring<'s>(
     port: u16,
 ) -> Option<(&'s Arc<Service>, &'s ServicePort)> {
     let own = match lister {
-        Lister::Object(object) => {
-            services.iter().find(|service| *service.source.object == *object)
-        }
+        Lister::Object(object) => services.iter().find(|service| *service.source.object == *object),
         Lister::Selected(_) => None,
     };
     let is_service_entry = matches!(
@@ -208,11 +209,7 @@ struct Facts<'a> {
 }
 
 impl<'a> Facts<'a> {
-    fn new(
-        entry: &'a Entry,
-        workload: Option<&'a Arc<Workload>>,
-        service: &'a Service,
-    ) -> Self {
+    fn new(entry: &'a Entry, workload: Option<&'a Arc<Workload>>, service: &'a Service) -> Self {
         static NONE: std::sync::LazyLock<Labels> = std::sync::LazyLock::new(Labels::default);
         let inline = entry.raw.inline.as_deref();
         match (inline, workload) {

@@ -75,9 +75,7 @@ impl Linker<'_> {
         let matches: Vec<_> = rule
             .matches
             .iter()
-            .filter(|each| {
-                self.is_bound(route, &each.binding, place) && place.has_port(each.port)
-            })
+            .filter(|each| self.is_bound(route, &each.binding, place) && place.has_port(each.port))
             .collect();
         (!matches.is_empty()).then_some(matches)
     }

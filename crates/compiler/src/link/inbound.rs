@@ -93,6 +93,11 @@ impl<'a> Linker<'a> {
         declared
     }
 
+    /// The ports on which the application listens, as services declare them, sorted.
+    pub(super) fn application_ports(&self, workload: &'a Arc<Workload>) -> Vec<u16> {
+        self.declared_ports(workload).iter().map(|declared| declared.number).collect()
+    }
+
     /// Where a service's port arrives at the workload. What a ServiceEntry lists may have ports of its own.
     fn target_ports(
         &self,

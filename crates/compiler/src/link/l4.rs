@@ -42,8 +42,7 @@ impl Linker<'_> {
             self.is_bound(route, &each.binding, place) && place.has_port(port)
         };
         let applying: Vec<&L4Match> = rule.matches.iter().filter(applies).collect();
-        let unconditional =
-            rule.matches.is_empty() && self.is_bound_without_match(route, place);
+        let unconditional = rule.matches.is_empty() && self.is_bound_without_match(route, place);
         if applying.is_empty() && !unconditional {
             return None;
         }

@@ -48,11 +48,8 @@ impl<'a> Linker<'a> {
             .map(|port| port.number)
             .collect();
         let declared_tls = numbers(|protocol| protocol == Protocol::Tls);
-        let virtual_services = if tcp.is_empty() && tls.is_empty() {
-            Vec::new()
-        } else {
-            self.l4_candidates(host)
-        };
+        let virtual_services =
+            if tcp.is_empty() && tls.is_empty() { Vec::new() } else { self.l4_candidates(host) };
         if !tls.is_empty() {
             let place = Place::Mesh(&tls);
             for route in &virtual_services {

@@ -93,7 +93,11 @@ pub(super) struct Effective<'a> {
 impl<'a> Effective<'a> {
     /// The rule's policy under the subset's, block by block. What a policy says for one port stands for
     /// all of its blocks.
-    pub fn new(governing: &Governing<'a>, subset: Option<(&'a Arc<Rule>, &'a Subset)>, port: u16) -> Self {
+    pub fn new(
+        governing: &Governing<'a>,
+        subset: Option<(&'a Arc<Rule>, &'a Subset)>,
+        port: u16,
+    ) -> Self {
         let mut effective = Self::default();
         if let Some((rule, policy)) = governing.policy() {
             effective.overlay(rule, blocks(policy, port).0);
@@ -104,7 +108,7 @@ impl<'a> Effective<'a> {
             let (blocks, of_port) = blocks(policy, port);
             if of_port {
                 effective = Self::default();
-            } 
+            }
             effective.overlay(rule, blocks);
         }
         effective

@@ -32,8 +32,7 @@ impl Linker<'_> {
             connect_timeout_ms: mesh.connect_timeout_ms,
             merge_slashes: matches!(
                 mesh.path_normalization,
-                v1::PathNormalization::MergeSlashes
-                    | v1::PathNormalization::DecodeAndMergeSlashes
+                v1::PathNormalization::MergeSlashes | v1::PathNormalization::DecodeAndMergeSlashes
             ),
             path_normalization: mesh.path_normalization.into(),
             ca_certificates: Vec::new(),

@@ -117,8 +117,7 @@ impl<'a> Linker<'a> {
         let exported = self.exported(host);
         let namespaces: BTreeSet<&str> =
             exported.iter().map(|service| &*service.key.namespace).collect();
-        let beyond_doubt =
-            namespaces.len() == 1 || namespaces.contains(&*self.scope.namespace);
+        let beyond_doubt = namespaces.len() == 1 || namespaces.contains(&*self.scope.namespace);
         beyond_doubt.then(|| self.choose(exported, None)).flatten()
     }
 

@@ -174,13 +174,7 @@ fn service_account(account: &str, own: &str) -> String {
 
 fn operation_clauses(field: &str, operation: &Operation) -> Vec<v1::Clause> {
     let mut clauses = Clauses { field, clauses: Vec::new() };
-    clauses.add(
-        Attribute::Host,
-        "hosts",
-        value::host,
-        &operation.hosts,
-        &operation.not_hosts,
-    );
+    clauses.add(Attribute::Host, "hosts", value::host, &operation.hosts, &operation.not_hosts);
     clauses.add(
         Attribute::DestinationPort,
         "ports",
@@ -195,13 +189,7 @@ fn operation_clauses(field: &str, operation: &Operation) -> Vec<v1::Clause> {
         &operation.methods,
         &operation.not_methods,
     );
-    clauses.add(
-        Attribute::Path,
-        "paths",
-        value::path,
-        &operation.paths,
-        &operation.not_paths,
-    );
+    clauses.add(Attribute::Path, "paths", value::path, &operation.paths, &operation.not_paths);
     clauses.clauses
 }
 
@@ -249,9 +237,13 @@ fn clause(
         values.iter().map(|value| read(value)).collect()
     };
     match (read_all(values), read_all(not_values)) {
-        (Some(values), Some(not_values)) => {
-            v1::Clause { attribute: attribute.into(), key: key.to_owned(), values, not_values, field }
-        }
+        (Some(values), Some(not_values)) => v1::Clause {
+            attribute: attribute.into(),
+            key: key.to_owned(),
+            values,
+            not_values,
+            field,
+        },
         _ => v1::Clause {
             attribute: Attribute::Unsupported.into(),
             key: field.clone(),

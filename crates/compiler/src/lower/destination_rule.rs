@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
+use lateen_api::diagnostic::Code;
 use lateen_api::networking::{
     ClientTlsMode, ClientTlsSettings, ConnectionPoolSettings, DestinationRule, LbPolicy,
     LoadBalancerSettings, SimpleLb, TrafficPolicy as ApiPolicy,
 };
-use lateen_api::diagnostic::Code;
 use lateen_mesh::v1::{self, load_balancing::Policy, upstream_tls::Mode};
 
 use super::{Fact, Lowering, millis_u32, port_number};
@@ -127,9 +127,5 @@ fn load_balancing(field: &str, balancer: &LoadBalancerSettings) -> LoadBalancing
         | SimpleLb::LeastRequest
         | SimpleLb::Passthrough => Policy::LeastRequest,
     };
-    LoadBalancing {
-        policy,
-        passthrough: simple == SimpleLb::Passthrough,
-        field: field.to_owned(),
-    }
+    LoadBalancing { policy, passthrough: simple == SimpleLb::Passthrough, field: field.to_owned() }
 }

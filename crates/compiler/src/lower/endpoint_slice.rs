@@ -38,11 +38,7 @@ impl Lowering<'_> {
         vec![Fact::Listed(service, self.object.reference(), Arc::new(Listed(listed)))]
     }
 
-    fn endpoint(
-        &self,
-        endpoint: &Endpoint,
-        ports: &Arc<[(Arc<str>, u16)]>,
-    ) -> Option<RawEndpoint> {
+    fn endpoint(&self, endpoint: &Endpoint, ports: &Arc<[(Arc<str>, u16)]>) -> Option<RawEndpoint> {
         // All addresses of an endpoint mean the same; consumers use the first.
         let address: IpAddr = endpoint.addresses.first()?.parse().ok()?;
         let pod = endpoint.target_ref.as_ref().filter(|target| target.kind == "Pod");

@@ -50,19 +50,22 @@ impl Lowering<'_> {
         let tls = server.tls.as_ref();
         let https_redirect = tls.is_some_and(|tls| tls.https_redirect);
         let Some(protocol) = server_protocol(Protocol::parse(&port.protocol), tls) else {
-            self.warn(Code::FieldNotHonoured, field, "the server is not opened: this protocol or TLS mode is not honoured yet");
+            self.warn(
+                Code::FieldNotHonoured,
+                field,
+                "the server is not opened: this protocol or TLS mode is not honoured yet",
+            );
             return None;
         };
-        let terminates =
-            matches!(protocol, ServerProtocol::Https | ServerProtocol::TlsTerminated);
+        let terminates = matches!(protocol, ServerProtocol::Https | ServerProtocol::TlsTerminated);
         let meta = &self.object.meta;
         let own_name = [&server.name, &port.name].into_iter().find(|name| !name.is_empty());
-        let own_name =
-            own_name.cloned().unwrap_or_else(|| format!("{}-{number}", port.protocol.to_lowercase()));
+        let own_name = own_name
+            .cloned()
+            .unwrap_or_else(|| format!("{}-{number}", port.protocol.to_lowercase()));
         let hosts = server.hosts.iter().map(|text| NamespacedHost::parse(text));
-        let hosts = hosts.map(|host| {
-            (self.namespace_pattern(&host.namespace), Arc::from(host.host.as_str()))
-        });
+        let hosts = hosts
+            .map(|host| (self.namespace_pattern(&host.namespace), Arc::from(host.host.as_str())));
         Some(Server {
             number,
             name: format!("{}.{}.{own_name}", meta.namespace, meta.name).into(),

@@ -27,10 +27,9 @@ pub(crate) fn default_mesh(options: &Options) -> Mesh {
 }
 
 fn mesh(options: &Options, config: &MeshConfig, source: Option<Source>) -> Mesh {
-    let origin = source.as_ref().map(|_| v1::Origin {
-        object: 1,
-        field: "data.mesh.defaultHttpRetryPolicy".to_owned(),
-    });
+    let origin = source
+        .as_ref()
+        .map(|_| v1::Origin { object: 1, field: "data.mesh.defaultHttpRetryPolicy".to_owned() });
     let retries = match retries(config.default_http_retry_policy.as_ref(), origin.as_ref()) {
         Retries::Default => Some(default_policy()),
         Retries::Off => None,

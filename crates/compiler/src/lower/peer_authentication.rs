@@ -9,10 +9,7 @@ use super::{Fact, Lowering, port_number};
 use crate::node::{Labels, Mode, PeerAuthentication};
 
 impl Lowering<'_> {
-    pub(super) fn peer_authentication(
-        &mut self,
-        spec: &security::PeerAuthentication,
-    ) -> Vec<Fact> {
+    pub(super) fn peer_authentication(&mut self, spec: &security::PeerAuthentication) -> Vec<Fact> {
         let selector = spec.selector.as_ref().map(|selector| Labels::new(&selector.match_labels));
         let ports = spec.port_level_mtls.iter();
         let ports = ports.filter_map(|(port, mtls)| Some((port_number(*port)?, mode(Some(mtls)))));

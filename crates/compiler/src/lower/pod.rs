@@ -120,7 +120,8 @@ fn locality(labels: &Labels) -> Arc<str> {
 /// What a connected client says of its workload.
 pub(crate) fn client_workload(options: &Options, client: &Client) -> Workload {
     let labels = Labels::new(&client.labels);
-    let (owner, kind) = client.owner.clone().unwrap_or_else(|| (client.name.clone(), String::new()));
+    let (owner, kind) =
+        client.owner.clone().unwrap_or_else(|| (client.name.clone(), String::new()));
     let account =
         if client.service_account.is_empty() { "default" } else { &client.service_account };
     Workload {

@@ -94,8 +94,7 @@ fn listed(inline: &[InlineEndpoint]) -> Listed {
     let mut listed = BTreeMap::new();
     for endpoint in inline {
         let address: Option<IpAddr> = endpoint.address.parse().ok();
-        let unix_path: Option<Arc<str>> =
-            endpoint.address.strip_prefix("unix://").map(Into::into);
+        let unix_path: Option<Arc<str>> = endpoint.address.strip_prefix("unix://").map(Into::into);
         if address.is_none() && unix_path.is_none() {
             continue;
         }

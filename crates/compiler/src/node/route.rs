@@ -26,9 +26,9 @@ pub(crate) struct Route {
 impl Route {
     pub fn for_mesh(&self) -> bool {
         self.gateways.iter().any(|gateway| &**gateway == MESH_GATEWAY)
-            || self.bindings().any(|binding| {
-                binding.gateways.iter().any(|gateway| &**gateway == MESH_GATEWAY)
-            })
+            || self
+                .bindings()
+                .any(|binding| binding.gateways.iter().any(|gateway| &**gateway == MESH_GATEWAY))
     }
 
     pub fn bindings(&self) -> impl Iterator<Item = &Binding> {

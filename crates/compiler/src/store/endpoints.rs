@@ -343,11 +343,8 @@ impl Endpoints {
     /// The workload with one of the addresses, if there is no doubt: the only one of the service's
     /// namespace, else the only one. (Pods on their node's network share its address.)
     fn at_address(&self, service: &ServiceKey, addresses: &[IpAddr]) -> Option<WorkloadKey> {
-        let found: BTreeSet<&WorkloadKey> = addresses
-            .iter()
-            .filter_map(|address| self.by_address.get(address))
-            .flatten()
-            .collect();
+        let found: BTreeSet<&WorkloadKey> =
+            addresses.iter().filter_map(|address| self.by_address.get(address)).flatten().collect();
         let mut own = found.iter().filter(|key| key.namespace == service.namespace);
         match (own.next(), own.next()) {
             (Some(only), None) => Some((*only).clone()),

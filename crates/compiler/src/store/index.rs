@@ -26,7 +26,16 @@ macro_rules! sourced {
 }
 
 sourced!(
-    Alias, Authorization, Gateway, PeerAuthentication, Policy, Route, Rule, Secret, Service, Sidecar
+    Alias,
+    Authorization,
+    Gateway,
+    PeerAuthentication,
+    Policy,
+    Route,
+    Rule,
+    Secret,
+    Service,
+    Sidecar
 );
 
 #[derive(Debug)]

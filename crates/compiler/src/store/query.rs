@@ -63,7 +63,10 @@ impl<'a> Query<'a> {
     }
 
     /// Hosts of services below a wildcard.
-    pub fn service_hosts_below(&self, wildcard: &Arc<str>) -> impl Iterator<Item = &'a Arc<str>> + use<'a> {
+    pub fn service_hosts_below(
+        &self,
+        wildcard: &Arc<str>,
+    ) -> impl Iterator<Item = &'a Arc<str>> + use<'a> {
         self.ask(Key::HostsBelow(wildcard.clone()));
         self.store.service_hosts.get(wildcard)
     }
@@ -75,13 +78,19 @@ impl<'a> Query<'a> {
     }
 
     /// Hosts of VirtualServices for the mesh below a wildcard.
-    pub fn route_hosts_below(&self, wildcard: &Arc<str>) -> impl Iterator<Item = &'a Arc<str>> + use<'a> {
+    pub fn route_hosts_below(
+        &self,
+        wildcard: &Arc<str>,
+    ) -> impl Iterator<Item = &'a Arc<str>> + use<'a> {
         self.ask(Key::RoutesBelow(wildcard.clone()));
         self.store.route_hosts.get(wildcard)
     }
 
     /// Hosts of the VirtualServices that name a gateway, sorted.
-    pub fn gateway_hosts(&self, gateway: &Arc<str>) -> impl Iterator<Item = &'a Arc<str>> + use<'a> {
+    pub fn gateway_hosts(
+        &self,
+        gateway: &Arc<str>,
+    ) -> impl Iterator<Item = &'a Arc<str>> + use<'a> {
         self.ask(Key::GatewayHosts(gateway.clone()));
         self.store.gateway_hosts.get(gateway).into_iter().flat_map(BTreeMap::keys)
     }
@@ -140,7 +149,10 @@ impl<'a> Query<'a> {
         self.store.endpoints.workload(key)
     }
 
-    pub fn services_of(&self, workload: &WorkloadKey) -> impl Iterator<Item = &'a ServiceKey> + use<'a> {
+    pub fn services_of(
+        &self,
+        workload: &WorkloadKey,
+    ) -> impl Iterator<Item = &'a ServiceKey> + use<'a> {
         self.ask(Key::ServicesOf(workload.clone()));
         self.store.endpoints.services_of(workload)
     }
@@ -169,7 +181,10 @@ impl<'a> Query<'a> {
     }
 
     /// Service accounts of a service's endpoints (namespace, name), sorted.
-    pub fn accounts(&self, service: &ServiceKey) -> impl Iterator<Item = &'a (Arc<str>, Arc<str>)> + use<'a> {
+    pub fn accounts(
+        &self,
+        service: &ServiceKey,
+    ) -> impl Iterator<Item = &'a (Arc<str>, Arc<str>)> + use<'a> {
         self.ask(Key::Accounts(service.clone()));
         self.store.endpoints.set(service).into_iter().flat_map(|set| set.accounts())
     }

@@ -93,13 +93,7 @@ impl<'a> Linker<'a> {
         ports
     }
 
-    fn translate(
-        &self,
-        key: &ServiceKey,
-        number: u16,
-        by_labels: bool,
-        ports: &mut BTreeSet<u16>,
-    ) {
+    fn translate(&self, key: &ServiceKey, number: u16, by_labels: bool, ports: &mut BTreeSet<u16>) {
         let services = self.query.services(&key.host).iter();
         for service in services.filter(|service| service.key == *key) {
             let Some(port) = service.port(number) else { continue };
@@ -134,8 +128,8 @@ fn conflict(
         let twice = server.hosts.iter().find(|(_, host)| names.contains(host));
         return twice.map(|(_, host)| format!("host {host} is served there already"));
     }
-    let both_http = first.server.protocol == ServerProtocol::Http
-        && server.protocol == ServerProtocol::Http;
+    let both_http =
+        first.server.protocol == ServerProtocol::Http && server.protocol == ServerProtocol::Http;
     (!both_http).then(|| format!("{by} has the port for another protocol"))
 }
 

@@ -109,14 +109,16 @@ impl<'a> Linker<'a> {
                 table.tcp.extend(self.tcp_rules(route, place));
                 // The server name chose the server; what it says inside is the same.
                 let tls = self.tls_rules(route, place);
-                table.tcp.extend(tls.into_iter().map(|rule| v1::TcpRule {
-                    origin: rule.origin,
-                    matches: rule
-                        .matches
-                        .into_iter()
-                        .map(|each| v1::L4Match { sni: Vec::new(), ..each })
-                        .collect(),
-                    backends: rule.backends,
+                table.tcp.extend(tls.into_iter().map(|rule| {
+                    v1::TcpRule {
+                        origin: rule.origin,
+                        matches: rule
+                            .matches
+                            .into_iter()
+                            .map(|each| v1::L4Match { sni: Vec::new(), ..each })
+                            .collect(),
+                        backends: rule.backends,
+                    }
                 }));
             }
         }

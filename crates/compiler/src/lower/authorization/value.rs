@@ -101,10 +101,7 @@ mod tests {
             path("/items/{*}/x").unwrap().kind,
             Some(Kind::PathTemplate("/items/{*}/x".into()))
         );
-        assert_eq!(
-            cidr("10.1.2.3").unwrap().kind,
-            Some(Kind::Cidr(vec![10, 1, 2, 3, 32].into()))
-        );
+        assert_eq!(cidr("10.1.2.3").unwrap().kind, Some(Kind::Cidr(vec![10, 1, 2, 3, 32].into())));
         assert_eq!(cidr("10.1.2.3/99"), None);
         assert_eq!(port("http"), None);
     }

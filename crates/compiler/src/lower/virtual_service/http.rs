@@ -23,7 +23,9 @@ impl Lowering<'_> {
             return None;
         }
         let (answer, action) = match (&rule.redirect, &rule.direct_response) {
-            (Some(redirect), _) => (Some(Action::Redirect(to_redirect(redirect))), HttpAction::Answer),
+            (Some(redirect), _) => {
+                (Some(Action::Redirect(to_redirect(redirect))), HttpAction::Answer)
+            }
             (None, Some(response)) => {
                 (Some(Action::DirectResponse(to_response(response))), HttpAction::Answer)
             }

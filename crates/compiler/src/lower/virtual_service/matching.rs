@@ -76,7 +76,9 @@ fn to_path(uri: &StringMatch, ignore_case: bool) -> Option<v1::PathMatch> {
         _ if uri.is_presence() => return None,
         None => return None,
         Some(StringMatchType::Exact(text)) => (path_match::Kind::Exact(text.clone()), ignore_case),
-        Some(StringMatchType::Prefix(text)) => (path_match::Kind::Prefix(text.clone()), ignore_case),
+        Some(StringMatchType::Prefix(text)) => {
+            (path_match::Kind::Prefix(text.clone()), ignore_case)
+        }
         Some(StringMatchType::Regex(text)) => (path_match::Kind::Regex(text.clone()), false),
     };
     Some(v1::PathMatch { kind: Some(kind), ignore_case })

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use lateen_api::object::ObjectRef;
 
 use crate::key::Key;
-use crate::node::{RawEndpoint, ServiceKey, WorkloadKey};
+use crate::node::{EndpointPorts, RawEndpoint, ServiceKey, WorkloadKey};
 use crate::store::Touched;
 use crate::store::directory::bucket_of;
 
@@ -53,10 +53,15 @@ impl Entry {
         if let Some(path) = &self.raw.unix_path {
             return path.to_string();
         }
-        match (self.raw.addresses.first(), &self.raw.inline) {
-            (Some(address), _) => address.to_string(),
-            (None, Some(inline)) => inline.address.to_string(),
-            (None, None) => String::new(),
+        let address = self.raw.addresses.first().map(ToString::to_string).unwrap_or_default();
+        match &self.raw.ports {
+            // One address may stand for several endpoints that differ in their ports.
+            EndpointPorts::Overrides(ports) if !ports.is_empty() => {
+                let ports: Vec<String> =
+                    ports.iter().map(|(name, number)| format!("{name}={number}")).collect();
+                format!("{address} {}", ports.join(","))
+            }
+            EndpointPorts::Overrides(_) | EndpointPorts::Listed(_) => address,
         }
     }
 }
@@ -221,9 +226,8 @@ impl Set {
     fn could_halve(&self) -> bool {
         let half = self.buckets.len() / 2;
         half > 0
-            && (0..half).all(|at| {
-                self.buckets[at].len() + self.buckets[at + half].len() <= BUCKET_SIZE
-            })
+            && (0..half)
+                .all(|at| self.buckets[at].len() + self.buckets[at + half].len() <= BUCKET_SIZE)
     }
 
     fn divide(&mut self, buckets: usize) {

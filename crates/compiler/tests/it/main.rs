@@ -1,0 +1,11 @@
+//! Tests of the compiler from outside: YAML in, messages of the mesh model out.
+
+mod destinations;
+mod directory;
+mod endpoints;
+mod gateways;
+mod inbound;
+mod local;
+mod mesh;
+mod policies;
+mod routes;
