@@ -71,6 +71,18 @@ pub struct Explained<D> {
     pub decision: D,
     /// In the order in which they were taken.
     pub steps: Vec<Step>,
+    /// Where backends are drawn by weight: each that can be, the one of the decision among them.
+    /// To see what becomes of another, explain again with its random number.
+    pub draws: Vec<Drawn>,
+}
+
+/// A backend that can be drawn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Drawn {
+    /// A random number that falls on it.
+    pub random: u64,
+    /// Its part of the weights of all.
+    pub weight: u64,
 }
 
 /// Where the steps of a decision go.
@@ -80,6 +92,9 @@ pub(crate) trait Trace {
 
     /// A step; `why` is only made when it is recorded.
     fn step(&mut self, what: What, origin: &Origin, matched: bool, why: impl FnOnce() -> String);
+
+    /// Notes what a draw is made from.
+    fn drawn(&mut self, _: impl FnOnce() -> Vec<Drawn>) {}
 }
 
 /// Records nothing, costs nothing.
@@ -93,13 +108,20 @@ impl Trace for Untraced {
 
 /// Records every step.
 #[derive(Default)]
-pub(crate) struct Recorder(Vec<Step>);
+pub(crate) struct Recorder {
+    steps: Vec<Step>,
+    draws: Vec<Drawn>,
+}
 
 impl Trace for Recorder {
     const RECORDS: bool = true;
 
     fn step(&mut self, what: What, origin: &Origin, matched: bool, why: impl FnOnce() -> String) {
-        self.0.push(Step { what, origin: origin.clone(), matched, why: why() });
+        self.steps.push(Step { what, origin: origin.clone(), matched, why: why() });
+    }
+
+    fn drawn(&mut self, draws: impl FnOnce() -> Vec<Drawn>) {
+        self.draws = draws();
     }
 }
 
@@ -107,5 +129,6 @@ impl Trace for Recorder {
 pub(crate) fn explain<D>(decide: impl FnOnce(&mut Recorder) -> D) -> Explained<D> {
     let mut recorder = Recorder::default();
     let decision = decide(&mut recorder);
-    Explained { decision, steps: recorder.0 }
+    let Recorder { steps, draws } = recorder;
+    Explained { decision, steps, draws }
 }

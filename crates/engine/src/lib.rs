@@ -47,7 +47,7 @@ pub mod upstream;
 
 pub use connection::{Connection, HttpScope, Inspect, OnSilence, Seen, TcpForward};
 pub use destination::{Destination, DestinationKey, Target};
-pub use explain::{Explained, Step};
+pub use explain::{Drawn, Explained, Step};
 pub use origin::Origin;
 pub use plan::{Need, Plan};
 pub use reason::{Reason, Refusal, Side};

@@ -9,7 +9,7 @@ use smallvec::SmallVec;
 
 use crate::authorize::Policies;
 use crate::destination::{Destination, DestinationKey, Protocol};
-use crate::directory::{Directory, Surroundings};
+use crate::directory::{Directory, Entry, Surroundings};
 use crate::gateway::GatewayPort;
 use crate::inbound::Inbound;
 use crate::route::Table;
@@ -49,6 +49,12 @@ impl Plan {
     #[must_use]
     pub fn directory(&self) -> &Directory {
         &self.directory
+    }
+
+    /// The entry that a host stands for, by its name, an alias, a short name or a wildcard.
+    #[must_use]
+    pub fn entry_of(&self, host: &str) -> Option<&Arc<Entry>> {
+        self.directory.by_host(host, &self.surroundings())
     }
 
     /// Whether `host/<host>` can be subscribed to.

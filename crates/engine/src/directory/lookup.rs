@@ -130,6 +130,19 @@ impl Directory {
         best.map(|(_, entry)| entry)
     }
 
+    /// The entry that a host stands for on whatever port, found as an authority finds it.
+    pub(crate) fn by_host(
+        &self,
+        host: &str,
+        surroundings: &Surroundings<'_>,
+    ) -> Option<&Arc<Entry>> {
+        let host = authority::normalized_host(host);
+        let on_any_port = |number| self.get(number);
+        self.by_name(&host, on_any_port)
+            .or_else(|| self.by_short_name(&host, surroundings, on_any_port))
+            .or_else(|| self.by_wildcard(&host, on_any_port))
+    }
+
     fn by_name<'d>(
         &'d self,
         host: &str,

@@ -7,7 +7,7 @@ use smallvec::SmallVec;
 
 use super::HeaderOperations;
 use crate::destination::{Destination, DestinationKey};
-use crate::explain::{Trace, What};
+use crate::explain::{Drawn, Trace, What};
 use crate::origin::{Objects, Origin};
 use crate::plan::Plan;
 use crate::reason::{Reason, Refusal};
@@ -73,6 +73,7 @@ impl Backends {
         rule: &'p Origin,
         trace: &mut T,
     ) -> Result<(&'p Backend, &'p Arc<Destination>), Refusal<'p>> {
+        trace.drawn(|| self.draws());
         let Some(backend) = self.draw(random) else {
             trace.step(What::Backend, rule, false, || "no backend has any weight".to_owned());
             return Err(Refusal::new(Reason::NoBackend, rule));
@@ -105,6 +106,20 @@ impl Backends {
             }
         });
         Ok((backend, destination))
+    }
+
+    /// For each backend that can be drawn a random number that falls on it.
+    fn draws(&self) -> Vec<Drawn> {
+        let mut before = 0;
+        let mut draws = Vec::new();
+        for sum in &self.cumulative {
+            let weight = sum - before;
+            if weight > 0 || self.list.len() == 1 {
+                draws.push(Drawn { random: before, weight });
+            }
+            before = *sum;
+        }
+        draws
     }
 
     /// A single backend takes everything, whatever its weight.
