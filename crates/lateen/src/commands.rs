@@ -4,6 +4,7 @@ pub mod addresses;
 pub mod controller;
 pub mod explain;
 mod logging;
+mod offline;
 pub mod proxy;
 pub mod proxy_status;
 pub mod validate;

@@ -1,15 +1,12 @@
 //! `lateen`: every role of the mesh and every command in one binary.
 
-mod commands;
-mod demo;
-mod output;
-
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
+use lateen::{commands, demo};
 
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
@@ -72,14 +69,7 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
-    match run(cli.command) {
-        Ok(code) => ExitCode::from(u8::try_from(code).unwrap_or(1)),
-        Err(error) => {
-            eprintln!("lateen: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    lateen::end(run(Cli::parse().command))
 }
 
 /// Runs a command to its end; its exit code.

@@ -1,6 +1,6 @@
 //! Whether a proven identity may be served as the workload that it says it is.
 
-use lateen_compiler::{Client, Compiler};
+use lateen_compiler::{Client, Compiler, Role};
 use lateen_identity::SpiffeId;
 use tonic::Status;
 
@@ -20,7 +20,13 @@ pub(super) fn admit(
             node.namespace, node.name,
         )));
     }
-    let Some(client) = compiler.workload(&node.namespace, &node.name, node.role) else {
+    // A workload that a Gateway selects is a gateway, whatever its proxy calls itself; one that calls
+    // itself a gateway may be waiting for its Gateway.
+    let role = match compiler.role(&node.namespace, &node.name) {
+        Some(Role::Gateway) => Role::Gateway,
+        _ => node.role,
+    };
+    let Some(client) = compiler.workload(&node.namespace, &node.name, role) else {
         return Err(Status::not_found(format!(
             "there is no workload {}/{}: a Pod or WorkloadEntry of that name has to be applied first",
             node.namespace, node.name,

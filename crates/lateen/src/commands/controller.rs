@@ -1,0 +1,65 @@
+//! `lateen controller`: the control plane.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Context;
+use lateen_controller::{Controller, Settings};
+
+use super::logging;
+
+/// What the command line asks for.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+The state folder holds the root certificate (root-cert.pem), the keys (mode 0600), and a token for
+each service account (tokens/NAMESPACE/SERVICEACCOUNT). A CA of your own goes into its folder
+`cacerts`, in Istio's layout (ca-cert.pem, ca-key.pem, root-cert.pem, cert-chain.pem).
+
+Example:
+  lateen controller --dir mesh --listen 127.0.0.1:15012 --state state")]
+pub struct Arguments {
+    /// Folder with the mesh's YAML; followed as it changes.
+    #[arg(long)]
+    dir: PathBuf,
+    /// Where proxies connect.
+    #[arg(long, default_value = "127.0.0.1:15012")]
+    listen: SocketAddr,
+    /// Folder for keys, the root certificate and tokens; made at first start.
+    #[arg(long)]
+    state: PathBuf,
+    /// Where health, metrics and debug pages are.
+    #[arg(long, default_value = "127.0.0.1:15014")]
+    monitoring: SocketAddr,
+    /// Lifetime of workload certificates, such as 24h or 90s; they are renewed at half of it.
+    #[arg(long, value_parser = duration, default_value = "24h")]
+    certificate_lifetime: Duration,
+}
+
+/// Reads a duration as Istio's objects write it.
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
+    lateen_api::Duration::parse(text)
+        .and_then(|duration| duration.to_std())
+        .filter(|duration| !duration.is_zero())
+        .ok_or_else(|| "expected a positive duration such as 24h, 90s or 1.5s".to_owned())
+}
+
+/// Runs until SIGTERM or Ctrl-C; the exit code.
+pub async fn run(arguments: Arguments) -> anyhow::Result<i32> {
+    use tokio::signal::unix::{SignalKind, signal};
+
+    logging::start()?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let settings = Settings {
+        monitoring: arguments.monitoring,
+        certificate_lifetime: arguments.certificate_lifetime,
+        ..Settings::new(&arguments.dir, arguments.listen, &arguments.state)
+    };
+    let running = Controller::start(settings).await.context("the control plane cannot start")?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = tokio::signal::ctrl_c() => {}
+    }
+    running.shutdown().await;
+    Ok(0)
+}

@@ -1,0 +1,26 @@
+//! The command line: every role of the mesh and every command.
+//!
+//! Two binaries share it: `lateen`, which has everything, and `lateen-proxy`, what a sidecar's image
+//! carries.
+//!
+//! - [`commands`]: one module for each command.
+//! - [`demo`]: a whole mesh on loopback, and the checks that hold it to its promises.
+//! - [`output`]: text for people, JSON for scripts.
+
+pub mod commands;
+pub mod demo;
+pub mod output;
+
+use std::process::ExitCode;
+
+/// Ends a process as its command asks: with its exit code, or with 1 and the error.
+#[must_use]
+pub fn end(outcome: anyhow::Result<i32>) -> ExitCode {
+    match outcome {
+        Ok(code) => ExitCode::from(u8::try_from(code).unwrap_or(1)),
+        Err(error) => {
+            eprintln!("lateen: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
