@@ -193,6 +193,12 @@ impl Compiler {
         }
     }
 
+    /// Forgets a compiled resource that nobody wants any more, or ever had: what clients ask for
+    /// takes memory no longer than they do.
+    pub fn forget(&mut self, audience: Audience, name: &Name) {
+        self.memo.remove(&Task::Output(audience, name.clone()));
+    }
+
     /// For whom the resource with this name is the same: everyone, or the clients of one scope.
     #[must_use]
     pub fn audience(scope: ScopeId, name: &Name) -> Audience {

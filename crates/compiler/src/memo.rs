@@ -93,21 +93,21 @@ impl<V: Clone> Memo<V> {
 
     /// Forgets tasks.
     pub fn retain(&mut self, keep: impl Fn(&Task) -> bool) {
-        let gone: Vec<(Task, u32)> = self
-            .tasks
-            .iter()
-            .filter(|(task, _)| !keep(task))
-            .map(|(task, number)| (task.clone(), *number))
-            .collect();
-        for (task, number) in gone {
-            self.tasks.remove(&task);
-            if let Some(entry) = self.entries[number as usize].take() {
-                for key in entry.reads {
-                    self.readers[key as usize].remove(&number);
-                }
-            }
-            self.free.push(number);
+        let gone: Vec<Task> = self.tasks.keys().filter(|task| !keep(task)).cloned().collect();
+        for task in gone {
+            self.remove(&task);
         }
+    }
+
+    /// Forgets a task.
+    pub fn remove(&mut self, task: &Task) {
+        let Some(number) = self.tasks.remove(task) else { return };
+        if let Some(entry) = self.entries[number as usize].take() {
+            for key in entry.reads {
+                self.readers[key as usize].remove(&number);
+            }
+        }
+        self.free.push(number);
     }
 
     fn allocate(&mut self, task: Task) -> u32 {
@@ -139,16 +139,17 @@ mod tests {
     fn only_readers_of_a_touched_key_become_stale_and_only_once() {
         let mut memo: Memo<u32> = Memo::default();
         let host = |name: &str| Key::Host(name.into());
+        let mesh = || Key::Mesh(crate::node::MeshPart::Whole);
         let task = |name: &str| Task::Output(Audience::Everyone, Name::Routes(name.into()));
-        memo.put(task("a"), 1, [host("a"), Key::Mesh]);
-        memo.put(task("b"), 2, [host("b"), Key::Mesh]);
+        memo.put(task("a"), 1, [host("a"), mesh()]);
+        memo.put(task("b"), 2, [host("b"), mesh()]);
         assert_eq!(memo.touch(&[host("a"), host("c")]), [task("a")]);
         assert_eq!(memo.touch(&[host("a")]), []);
         assert_eq!(memo.get(&task("a")), Some((&1, false)));
         assert_eq!(memo.get(&task("b")), Some((&2, true)));
 
         memo.put(task("a"), 3, [host("c")]);
-        assert_eq!(memo.touch(&[host("a"), Key::Mesh]), [task("b")]);
+        assert_eq!(memo.touch(&[host("a"), mesh()]), [task("b")]);
         memo.retain(|kept| *kept != task("a"));
         assert_eq!(memo.get(&task("a")), None);
         assert_eq!(memo.touch(&[host("c")]), []);

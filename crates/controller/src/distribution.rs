@@ -152,6 +152,16 @@ impl Distribution {
         answer.await.ok()
     }
 
+    /// Comes back when the thread has ended.
+    pub(crate) async fn ended(&self) {
+        self.commands.closed().await;
+    }
+
+    /// Whether the thread runs.
+    pub(crate) fn is_running(&self) -> bool {
+        !self.commands.is_closed()
+    }
+
     /// The facts as they are, and as they change.
     pub(crate) fn facts(&self) -> watch::Receiver<Facts> {
         self.facts.clone()

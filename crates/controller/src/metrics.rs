@@ -165,7 +165,6 @@ impl Metrics {
     }
 
     /// A cut was made for one proxy.
-    #[allow(clippy::cast_precision_loss)]
     pub(crate) fn cut_size(&self, bytes: usize) {
         self.cut_bytes.observe(&BYTES, bytes as f64);
     }
@@ -239,7 +238,11 @@ struct Histogram {
 }
 
 impl Histogram {
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "durations and sizes are positive, and 2^64 millionths are enough"
+    )]
     fn observe(&self, bounds: &[f64; BUCKETS], value: f64) {
         if let Some(index) = bounds.iter().position(|bound| value <= *bound) {
             add(&self.buckets[index]);

@@ -110,10 +110,11 @@ impl Monitoring {
     }
 
     fn ready(&self) -> Response<Full<Bytes>> {
-        if self.distribution.facts().borrow().is_loaded {
+        let is_loaded = self.distribution.facts().borrow().is_loaded;
+        if is_loaded && self.distribution.is_running() {
             page(StatusCode::OK, TEXT, "ready\n")
         } else {
-            page(StatusCode::SERVICE_UNAVAILABLE, TEXT, "the objects are not read yet\n")
+            page(StatusCode::SERVICE_UNAVAILABLE, TEXT, "the mesh is not being served\n")
         }
     }
 }

@@ -183,6 +183,13 @@ impl Running {
         self.addresses
     }
 
+    /// Comes back when the control plane has failed beyond repair: its distribution thread ended by
+    /// a panic, which is logged. Whoever runs it should end the process then, and start another
+    /// one; the proxies run on what they have. Does not come back otherwise.
+    pub async fn failed(&self) {
+        self.distribution.ended().await;
+    }
+
     /// Stops: no connection is accepted any more, every stream ends with a status that makes its
     /// client come back, calls that are being answered end. Proxies run on what they have.
     pub async fn shutdown(mut self) {

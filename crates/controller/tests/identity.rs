@@ -4,7 +4,7 @@ mod support;
 
 use std::{fs, os::unix::fs::PermissionsExt, sync::Arc, time::Duration};
 
-use lateen_identity::{KeyAndCsr, SpiffeId, WorkloadCertificate, crypto_provider};
+use lateen_identity::{KeyAndCsr, SpiffeId, WorkloadCertificate};
 use lateen_xds::{
     ca::{
         IstioCertificateRequest, istio_certificate_service_client::IstioCertificateServiceClient,

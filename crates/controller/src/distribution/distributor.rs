@@ -39,6 +39,10 @@ const MAX_HOSTS: usize = 100_000;
 /// Scopes without a client that are kept for the next one that comes with their facts.
 const SPARE_SCOPES: usize = 16;
 
+/// Compiled resources that nobody wants and that are kept for who comes back: what a few hundred
+/// proxies that connect anew have in common.
+const SPARE_OUTPUTS: usize = 16_384;
+
 /// See the module above.
 pub(super) struct Distributor {
     compiler: Compiler,
@@ -341,25 +345,41 @@ impl Distributor {
     /// Sends to every connection what it should have and does not, unless it has not answered yet.
     fn flush(&mut self) {
         let started = Instant::now();
-        let awake = std::mem::take(&mut self.awake);
         let mut pushes = 0;
-        for id in awake {
-            match self.connections.get(&id) {
-                Some(connection) if connection.view.is_in_flight() => continue,
-                Some(connection) if connection.is_rescoped => {
-                    if let Err(status) = self.rescope(id) {
-                        self.expel(id, status);
-                        continue;
-                    }
-                }
-                Some(_) => {}
-                None => continue,
+        loop {
+            // Clients that came or went may have changed something for others.
+            let changes = self.compiler.settle_clients();
+            self.mark(changes, started);
+            let awake = std::mem::take(&mut self.awake);
+            if awake.is_empty() {
+                break;
             }
-            pushes += usize::from(self.push(id));
+            for id in awake {
+                pushes += usize::from(self.settle(id));
+            }
         }
         if pushes > 0 {
             self.metrics.pushed(started.elapsed(), pushes);
         }
+        while let Some((audience, name)) = self.topics.retire(SPARE_OUTPUTS) {
+            self.compiler.forget(audience, &name);
+        }
+    }
+
+    /// Brings one connection to where it should be. Whether a cut was sent.
+    fn settle(&mut self, id: ConnectionId) -> bool {
+        match self.connections.get(&id) {
+            Some(connection) if connection.view.is_in_flight() => return false,
+            Some(connection) if connection.is_rescoped => {
+                if let Err(status) = self.rescope(id) {
+                    self.expel(id, status);
+                    return false;
+                }
+            }
+            Some(_) => {}
+            None => return false,
+        }
+        self.push(id)
     }
 
     fn push(&mut self, id: ConnectionId) -> bool {

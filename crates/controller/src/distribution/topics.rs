@@ -1,6 +1,6 @@
 //! Which connections want which resource.
 
-use std::sync::Arc;
+use std::{collections::VecDeque, sync::Arc};
 
 use lateen_compiler::Audience;
 use lateen_mesh::name::Name;
@@ -18,6 +18,8 @@ pub(crate) struct Topics {
     ids: FxHashMap<(Audience, Name), TopicId>,
     slots: Vec<Option<Topic>>,
     free: Vec<TopicId>,
+    /// Those that were let go, oldest first; some may be held again by now.
+    spare: VecDeque<(Audience, Name)>,
 }
 
 #[derive(Debug)]
@@ -68,9 +70,22 @@ impl Topics {
         }
         debug_assert!(topic.watchers.is_empty(), "who watches a topic holds it");
         if let Some(topic) = self.slots[id.0 as usize].take() {
-            self.ids.remove(&(topic.audience, topic.name));
+            let key = (topic.audience, topic.name);
+            self.ids.remove(&key);
+            self.spare.push_back(key);
         }
         self.free.push(id);
+    }
+
+    /// A topic that nobody has held for long, while more than `limit` of them are let go.
+    pub(crate) fn retire(&mut self, limit: usize) -> Option<(Audience, Name)> {
+        while self.spare.len() > limit {
+            let key = self.spare.pop_front()?;
+            if !self.ids.contains_key(&key) {
+                return Some(key);
+            }
+        }
+        None
     }
 
     /// From now on the connection is told when the topic's output may have changed.
@@ -113,5 +128,30 @@ impl Topics {
 
     fn topic_mut(&mut self, id: TopicId) -> &mut Topic {
         self.slots[id.0 as usize].as_mut().expect("invariant: a topic exists while it is held")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_topic_is_forgotten_with_its_last_holder_and_retired_later() {
+        let mut topics = Topics::default();
+        let name = |host: &str| Name::Routes(host.to_owned());
+        let first = topics.hold(Audience::Everyone, &name("a"));
+        assert_eq!(topics.hold(Audience::Everyone, &name("a")), first);
+        topics.release(first);
+        assert_eq!(topics.find(Audience::Everyone, &name("a")), Some(first));
+        topics.release(first);
+        assert_eq!(topics.find(Audience::Everyone, &name("a")), None);
+        assert_eq!(topics.retire(1), None);
+
+        // Its place is taken by another one; what is held again is not retired.
+        assert_eq!(topics.hold(Audience::Everyone, &name("b")), first);
+        topics.release(first);
+        topics.hold(Audience::Everyone, &name("a"));
+        assert_eq!(topics.retire(0), Some((Audience::Everyone, name("b"))));
+        assert_eq!(topics.retire(0), None);
     }
 }

@@ -82,7 +82,6 @@ impl Page {
         }
     }
 
-    #[allow(clippy::cast_precision_loss)]
     fn histogram(&mut self, name: &str, help: &str, bounds: &[f64; BUCKETS], all: &Histogram) {
         self.head(name, "histogram", help);
         let bucket = format!("{name}_bucket");
