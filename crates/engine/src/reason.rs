@@ -172,10 +172,12 @@ pub struct Refusal<'p> {
     pub detail: &'p str,
     /// The backend that was chosen and cannot be reached, for [`Reason::InvalidBackend`].
     pub backend: Option<&'p DestinationKey>,
+    /// Name of the route that matched, where one did; may be empty.
+    pub route_name: &'p str,
 }
 
 impl<'p> Refusal<'p> {
     pub(crate) fn new(reason: Reason, origin: &'p Origin) -> Self {
-        Self { reason, status: reason.status(), origin, detail: "", backend: None }
+        Self { reason, status: reason.status(), origin, detail: "", backend: None, route_name: "" }
     }
 }

@@ -232,7 +232,9 @@ impl<'p> Found<'p> {
         match &rule.action {
             Action::Forward(_) => match self.forward(plan, scope, request, random, trace) {
                 Ok(forward) => HttpDecision::Forward(forward),
-                Err(refusal) => HttpDecision::Refuse(refusal),
+                Err(refusal) => {
+                    HttpDecision::Refuse(Refusal { route_name: self.route_name(), ..refusal })
+                }
             },
             Action::Redirect(redirect) => HttpDecision::Redirect(Location {
                 route_name: self.route_name(),

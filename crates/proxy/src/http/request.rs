@@ -153,7 +153,7 @@ async fn carry_out(
     decision: HttpDecision<'_>,
 ) -> Result<Reply, Refusal> {
     match decision {
-        HttpDecision::Forward(forward) => send(exchange, *forward).await,
+        HttpDecision::Forward(forward) => send(exchange, forward).await,
         HttpDecision::Redirect(location) => Ok(redirect(exchange, &location)),
         HttpDecision::Respond(response) => Ok(direct_response(exchange, &response)),
         HttpDecision::Passthrough(origin) => {
@@ -169,6 +169,7 @@ async fn carry_out(
             deliver(exchange, delivery).await
         }
         HttpDecision::Refuse(refusal) => {
+            exchange.ongoing.route_name = refusal.route_name.into();
             let refusal = Refusal::decided(&refusal);
             if refusal.reason == Reason::NotInRegistry {
                 exchange.ongoing.sent_to = SentTo::BlackHole;
