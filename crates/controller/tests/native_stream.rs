@@ -16,7 +16,7 @@ async fn shop() -> Mesh {
 async fn start(chunk_bytes: usize) -> Mesh {
     let files = files();
     let files: Vec<(&str, &str)> = files.iter().map(|(name, text)| (*name, &**text)).collect();
-    Mesh::with_chunks(&files, chunk_bytes).await
+    Mesh::with(&files, move |settings| settings.chunk_bytes = chunk_bytes).await
 }
 
 fn closure(service: &str) -> Vec<String> {

@@ -117,6 +117,55 @@ async fn a_broken_file_changes_nothing_for_proxies() {
 }
 
 #[tokio::test]
+async fn an_old_stream_ends_and_its_client_comes_back_for_nothing() {
+    let files = files();
+    let files: Vec<(&str, &str)> = files.iter().map(|(name, text)| (*name, &**text)).collect();
+    let age = Duration::from_millis(300);
+    let mesh = Mesh::with(&files, move |settings| settings.max_stream_age = age).await;
+    let mut proxy = mesh.proxy("shop/web-1", "shop/web");
+    proxy.cut().await;
+    let mut ends = 0;
+    while ends < 3 {
+        match proxy.next().await {
+            Seen::Disconnected(end) => {
+                assert!(end.reason.contains("prove who you are again"), "{}", end.reason);
+                ends += 1;
+            }
+            Seen::Connected => {}
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_servers_certificate_rotates_while_proxies_connect() {
+    let files = files();
+    let files: Vec<(&str, &str)> = files.iter().map(|(name, text)| (*name, &**text)).collect();
+    let lifetime = Duration::from_secs(2);
+    let mesh = Mesh::with(&files, move |settings| {
+        settings.serving_lifetime = lifetime;
+        settings.token_lifetime = lifetime;
+    })
+    .await;
+    let token = mesh.token("shop/web");
+    let mut proxy = mesh.proxy("shop/web-1", "shop/web");
+    proxy.cut().await;
+    let deadline = tokio::time::Instant::now() + 3 * lifetime;
+    let mut connections = 0;
+    while tokio::time::Instant::now() < deadline {
+        proxy.disconnect();
+        // Neither the certificate that was served first nor the first token would do by now.
+        match proxy.next().await {
+            Seen::Connected => connections += 1,
+            other => panic!("after {connections} connections: {other:?}"),
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert!(connections > 10, "{connections}");
+    assert_ne!(mesh.token("shop/web"), token);
+}
+
+#[tokio::test]
 async fn stopping_ends_streams_with_a_reason() {
     let mut mesh = shop().await;
     let mut proxy = mesh.proxy("shop/web-1", "shop/web");

@@ -39,21 +39,24 @@ pub struct Mesh {
     folder: TempDir,
     running: Option<Running>,
     listen: SocketAddr,
-    chunk_bytes: usize,
+    adjust: Box<dyn Fn(&mut Settings) + Send + Sync>,
 }
 
 impl Mesh {
     /// Starts a control plane over these files.
     pub async fn start(files: &[(&str, &str)]) -> Self {
-        Self::with_chunks(files, 1 << 20).await
+        Self::with(files, |_| {}).await
     }
 
-    /// Starts one with small responses.
-    pub async fn with_chunks(files: &[(&str, &str)], chunk_bytes: usize) -> Self {
+    /// Starts one with other settings.
+    pub async fn with(
+        files: &[(&str, &str)],
+        adjust: impl Fn(&mut Settings) + Send + Sync + 'static,
+    ) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         fs::create_dir(folder.path().join("mesh")).expect("a folder");
         let listen = SocketAddr::from(([127, 0, 0, 1], 0));
-        let mut mesh = Self { folder, running: None, listen, chunk_bytes };
+        let mut mesh = Self { folder, running: None, listen, adjust: Box::new(adjust) };
         for (name, text) in files {
             mesh.write(name, text);
         }
@@ -66,7 +69,7 @@ impl Mesh {
         self.stop().await;
         let mut settings = Settings::new(self.yaml(), self.listen, self.state());
         settings.monitoring = SocketAddr::from(([127, 0, 0, 1], 0));
-        settings.chunk_bytes = self.chunk_bytes;
+        (self.adjust)(&mut settings);
         let running = Controller::start(settings).await.expect("it starts");
         self.listen = running.addresses().discovery;
         self.running = Some(running);
