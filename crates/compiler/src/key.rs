@@ -3,15 +3,15 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::node::{ServiceKey, WorkloadKey};
+use crate::node::{MeshPart, ServiceKey, WorkloadKey};
 use crate::scope::Selector;
 
 /// A question that was asked of the store. A task that asked depends on the answer, whether there was
 /// something or nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum Key {
-    /// The mesh's settings.
-    Mesh,
+    /// A part of the mesh's settings.
+    Mesh(MeshPart),
     /// Services with exactly this host, which may be a wildcard.
     Host(Arc<str>),
     /// Hosts of services below this wildcard, `*` included.

@@ -22,7 +22,7 @@ use lateen_api::object::{Object, ObjectRef};
 pub(crate) use authentication::{Mode, PeerAuthentication};
 pub(crate) use authorization::{Authorization, Policy};
 pub(crate) use gateway::{Gateway, Secret, Server, ServerProtocol, ServerTls};
-pub(crate) use mesh::Mesh;
+pub(crate) use mesh::{Exports, Mesh, MeshPart, Traffic, Trust};
 pub(crate) use route::{
     Backend, Binding, HttpAction, HttpMatch, HttpRule, L4Match, L4Rule, MESH_GATEWAY, Retries,
     Route,

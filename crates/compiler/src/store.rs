@@ -28,8 +28,7 @@ use crate::local::Local;
 use crate::lower::Fact;
 use crate::node::{
     Alias, Authorization, Gateway, MESH_GATEWAY, Mesh, PeerAuthentication, Policy, Route, Rule,
-    Secret, Service, Sidecar, Workload, WorkloadKey,
-    WorkloadSource,
+    Secret, Service, Sidecar, Workload, WorkloadKey, WorkloadSource,
 };
 use crate::options::Options;
 use crate::scope::Selector;
@@ -114,7 +113,12 @@ impl Store {
             self.facts.insert(object.clone(), facts.clone()).unwrap_or_default()
         };
         for fact in former.iter().filter(|fact| !facts.contains(fact)) {
-            self.retract(fact, touched);
+            // Settings are replaced by the new ones, and by defaults only where there are none.
+            let replaced = matches!(fact, Fact::Mesh(_))
+                && facts.iter().any(|fact| matches!(fact, Fact::Mesh(_)));
+            if !replaced {
+                self.retract(fact, touched);
+            }
         }
         for fact in facts.iter().filter(|fact| !former.contains(fact)) {
             self.assert(fact, touched);
@@ -156,10 +160,7 @@ impl Store {
 
     fn assert(&mut self, fact: &Fact, touched: &mut Touched) {
         match fact {
-            Fact::Mesh(mesh) => {
-                self.mesh = Arc::clone(mesh);
-                touched.key(Key::Mesh);
-            }
+            Fact::Mesh(mesh) => self.set_mesh(Arc::clone(mesh), touched),
             Fact::Service(node) => {
                 self.services.insert(node.key.host.clone(), node);
                 self.service_hosts.add(&node.key.host, Key::HostsBelow, touched);
@@ -224,10 +225,7 @@ impl Store {
 
     fn retract(&mut self, fact: &Fact, touched: &mut Touched) {
         match fact {
-            Fact::Mesh(_) => {
-                self.mesh = Arc::clone(&self.default_mesh);
-                touched.key(Key::Mesh);
-            }
+            Fact::Mesh(_) => self.set_mesh(Arc::clone(&self.default_mesh), touched),
             Fact::Service(node) => {
                 self.services.remove(&node.key.host, node);
                 self.service_hosts.remove(&node.key.host, Key::HostsBelow, touched);
@@ -286,6 +284,13 @@ impl Store {
             Fact::Listed(service, object, _) => self.endpoints.unlist(service, object, touched),
             Fact::Selecting(selecting) => self.endpoints.remove_selecting(selecting, touched),
         }
+    }
+
+    fn set_mesh(&mut self, mesh: Arc<Mesh>, touched: &mut Touched) {
+        for part in self.mesh.differences(&mesh) {
+            touched.key(Key::Mesh(part));
+        }
+        self.mesh = mesh;
     }
 
     fn touch_alias(&mut self, node: &Alias, touched: &mut Touched) {

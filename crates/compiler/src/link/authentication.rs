@@ -31,7 +31,7 @@ impl Modes {
 impl<'a> Linker<'a> {
     /// What the namespace says, else the mesh; none where neither does.
     pub(super) fn namespace_mode(&mut self, namespace: &Arc<str>) -> (Mode, Option<Origin>) {
-        let root = &self.query.mesh().root_namespace;
+        let root = self.query.root_namespace();
         for level in [namespace, root] {
             let general = self.query.authentications(level).iter();
             let general = general.filter(|policy| policy.selector.is_none());
@@ -47,7 +47,7 @@ impl<'a> Linker<'a> {
 
     /// What applies to a workload with these labels.
     pub(super) fn modes(&mut self, namespace: &Arc<str>, labels: &Labels) -> Modes {
-        let root = &self.query.mesh().root_namespace;
+        let root = self.query.root_namespace();
         let policy = self.selecting_policy(namespace, root, labels);
         let (inherited, origin) = self.namespace_mode(namespace);
         let mut workload = (inherited.unwrap_or(DEFAULT), origin);

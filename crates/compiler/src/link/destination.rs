@@ -36,7 +36,7 @@ impl<'a> Linker<'a> {
             let rule = part.map_or(rules.first(), |(rule, _)| rule);
             self.provenance.origin(&rule.source, field)
         });
-        let mesh = self.query.mesh();
+        let traffic = self.query.traffic();
         let mut destination = v1::Destination {
             host: host.to_string(),
             port: u32::from(port),
@@ -49,7 +49,7 @@ impl<'a> Linker<'a> {
             subset_labels: part.map(|(_, subset)| subset.labels.to_map()).unwrap_or_default(),
             dns: Vec::new(),
             load_balancing: Some(self.load_balancing(&effective)),
-            connect_timeout_ms: effective.connect_timeout_ms.unwrap_or(mesh.connect_timeout_ms),
+            connect_timeout_ms: effective.connect_timeout_ms.unwrap_or(traffic.connect_timeout_ms),
             tls: Some(tls),
             external: service.external,
             namespace: service.key.namespace.to_string(),
@@ -111,7 +111,7 @@ impl<'a> Linker<'a> {
             origin,
             ..v1::UpstreamTls::default()
         };
-        if service.external || !self.query.mesh().auto_mtls {
+        if service.external || !self.query.traffic().auto_mtls {
             return plain(None);
         }
         if let (Some(MtlsMode::Disable), origin) = self.namespace_mode(&service.key.namespace) {
@@ -131,7 +131,7 @@ impl<'a> Linker<'a> {
     }
 
     fn identities(&self, seen: &Seen<'_>) -> Vec<String> {
-        let trust_domain = &self.query.mesh().trust_domain;
+        let trust_domain = &self.query.trust().domain;
         self.query
             .accounts(seen.key())
             .map(|(namespace, account)| spiffe(trust_domain, namespace, account))
@@ -176,7 +176,7 @@ impl<'a> Linker<'a> {
     }
 
     fn inline_target(&self, declared: &ServicePort, endpoint: &InlineEndpoint) -> v1::DnsTarget {
-        let trust_domain = &self.query.mesh().trust_domain;
+        let trust_domain = &self.query.trust().domain;
         let overridden = endpoint.ports.iter().find(|(name, _)| *name == declared.name);
         let port = overridden.map_or_else(|| target_number(declared), |(_, port)| *port);
         let identity = endpoint.account.as_ref();
@@ -194,7 +194,7 @@ impl<'a> Linker<'a> {
 
     /// Workloads that the service selects, by name or address.
     fn selected_targets(&self, seen: &Seen<'_>, port: u16) -> Vec<v1::DnsTarget> {
-        let trust_domain = &self.query.mesh().trust_domain;
+        let trust_domain = &self.query.trust().domain;
         let Some((_, declared)) = seen.port(port) else { return Vec::new() };
         let mut targets = Vec::new();
         for bucket in 0..self.query.endpoint_buckets(seen.key()) {

@@ -125,7 +125,7 @@ impl<'a> Linker<'a> {
     /// Every name under which ExternalName services know the host. One that has a VirtualService of its own
     /// is an entry of its own.
     fn aliases(&self, host: &Arc<str>) -> Vec<String> {
-        let mesh = self.query.mesh();
+        let exports = self.query.exports();
         let mut names = Vec::new();
         let mut open: Vec<&Arc<str>> = vec![host];
         let mut seen: Vec<&Arc<str>> = vec![host];
@@ -133,7 +133,7 @@ impl<'a> Linker<'a> {
             for alias in self.query.aliases_of(target) {
                 let own = &alias.key.namespace;
                 let exported =
-                    alias.export_to.includes(&self.scope.namespace, own, &mesh.service_export);
+                    alias.export_to.includes(&self.scope.namespace, own, &exports.services);
                 if exported && !seen.contains(&&alias.key.host) {
                     seen.push(&alias.key.host);
                     open.push(&alias.key.host);

@@ -152,7 +152,7 @@ impl<'a> Linker<'a> {
     }
 
     fn template(&self, facts: &Facts<'_>, entry: &Entry) -> v1::EndpointTemplate {
-        let mesh = self.query.mesh();
+        let trust = self.query.trust();
         let options = self.query.options;
         let account = entry.account.as_ref();
         let workload = facts.workload;
@@ -167,7 +167,7 @@ impl<'a> Linker<'a> {
                 .map(|workload| workload.canonical_revision().to_owned())
                 .unwrap_or_default(),
             identity: account
-                .map(|(namespace, account)| spiffe(&mesh.trust_domain, namespace, account))
+                .map(|(namespace, account)| spiffe(&trust.domain, namespace, account))
                 .unwrap_or_default(),
             labels: facts.labels.to_map(),
             locality: facts.locality.to_string(),

@@ -138,9 +138,9 @@ impl Linker<'_> {
 
     /// What is tried again where nothing is written for a rule.
     pub(super) fn default_retries(&mut self) -> Option<v1::RetryPolicy> {
-        let mesh = self.query.mesh();
-        let mut policy = mesh.retries.clone()?;
-        if let Some(source) = &mesh.source {
+        let traffic = self.query.traffic();
+        let mut policy = traffic.retries.clone()?;
+        if let Some(source) = &traffic.retries_source {
             self.provenance.place(&mut policy.origin, source);
         }
         Some(policy)

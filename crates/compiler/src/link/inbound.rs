@@ -129,7 +129,7 @@ impl<'a> Linker<'a> {
 
     /// Names of the policies of the root namespace and of the workload's own that select it.
     fn applying_policies(&mut self, workload: &Workload) -> Vec<String> {
-        let root = &self.query.mesh().root_namespace;
+        let root = self.query.root_namespace();
         let own = &workload.key.namespace;
         let mut names: Vec<Name> = Vec::new();
         for namespace in [root, own] {
@@ -152,7 +152,7 @@ impl<'a> Linker<'a> {
 
     fn workload_facts(&self, workload: &Workload) -> v1::Workload {
         let options = self.query.options;
-        let mesh = self.query.mesh();
+        let trust = self.query.trust();
         let or = |own: &str, other: &str| if own.is_empty() { other } else { own }.to_owned();
         let base = self.query.local_base(&workload.key);
         let addresses = match base {
@@ -173,7 +173,7 @@ impl<'a> Linker<'a> {
             network: or(&workload.network, &options.network),
             locality: workload.locality.to_string(),
             addresses,
-            mesh_id: or(&options.mesh_id, &mesh.trust_domain),
+            mesh_id: or(&options.mesh_id, &trust.domain),
         }
     }
 }

@@ -10,10 +10,10 @@ const LOCAL: &str = "cluster.local";
 impl Linker<'_> {
     pub(super) fn policy(&mut self, namespace: &str, name: &str) -> Option<Body> {
         let node = self.query.policy(namespace, name)?;
-        let mesh = self.query.mesh();
-        let domains: Vec<&str> = [mesh.trust_domain.as_str()]
+        let trust = self.query.trust();
+        let domains: Vec<&str> = [trust.domain.as_str()]
             .into_iter()
-            .chain(mesh.trust_domain_aliases.iter().map(String::as_str))
+            .chain(trust.aliases.iter().map(String::as_str))
             .collect();
         let mut policy = node.policy.clone();
         self.provenance.place(&mut policy.origin, &node.source);

@@ -35,7 +35,7 @@ impl<'a> Linker<'a> {
     /// namespace; in the first that has any, the most specific host.
     pub(super) fn governing(&self, seen: &Seen<'_>) -> Option<Governing<'a>> {
         let (client, service) = (&self.scope.namespace, &seen.key().namespace);
-        let root = &self.query.mesh().root_namespace;
+        let root = self.query.root_namespace();
         let host = &seen.key().host;
         // In the root namespace most rules are meant for everybody: only private ones go first there.
         let own = self.most_specific(client, host, |rule| {
@@ -47,8 +47,8 @@ impl<'a> Linker<'a> {
     }
 
     fn is_exported(&self, rule: &Rule) -> bool {
-        let mesh = self.query.mesh();
-        rule.export_to.includes(&self.scope.namespace, &rule.namespace, &mesh.rule_export)
+        let exports = self.query.exports();
+        rule.export_to.includes(&self.scope.namespace, &rule.namespace, &exports.rules)
     }
 
     fn most_specific(

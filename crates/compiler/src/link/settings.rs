@@ -19,8 +19,8 @@ impl Linker<'_> {
             }
         };
         Body::Settings(v1::Settings {
-            trust_domain: mesh.trust_domain.clone(),
-            trust_domain_aliases: mesh.trust_domain_aliases.clone(),
+            trust_domain: mesh.trust.domain.clone(),
+            trust_domain_aliases: mesh.trust.aliases.clone(),
             cluster_domain: self.query.options.cluster_domain.clone(),
             root_namespace: mesh.root_namespace.to_string(),
             cluster_id: self.query.options.cluster_id.clone(),
@@ -29,7 +29,7 @@ impl Linker<'_> {
             outbound_policy_origin: origin,
             protocol_detection_timeout_ms: mesh.protocol_detection_timeout_ms,
             access_log: Some(mesh.access_log.clone()),
-            connect_timeout_ms: mesh.connect_timeout_ms,
+            connect_timeout_ms: mesh.traffic.connect_timeout_ms,
             merge_slashes: matches!(
                 mesh.path_normalization,
                 v1::PathNormalization::MergeSlashes | v1::PathNormalization::DecodeAndMergeSlashes

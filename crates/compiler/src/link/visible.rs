@@ -88,7 +88,7 @@ impl<'a> Linker<'a> {
         };
         selecting
             .or_else(|| default(own))
-            .or_else(|| default(self.query.sidecars(&self.query.mesh().root_namespace)))
+            .or_else(|| default(self.query.sidecars(self.query.root_namespace())))
     }
 
     /// The service of a host as the scope's directory lists it.
@@ -122,11 +122,11 @@ impl<'a> Linker<'a> {
     }
 
     fn exported(&self, host: &Arc<str>) -> Vec<&'a Arc<Service>> {
-        let mesh = self.query.mesh();
+        let exports = self.query.exports();
         let services = self.query.services(host).iter();
         let seen = services.filter(|service| {
             let own = &service.key.namespace;
-            service.export_to.includes(&self.scope.namespace, own, &mesh.service_export)
+            service.export_to.includes(&self.scope.namespace, own, &exports.services)
         });
         seen.collect()
     }
@@ -154,9 +154,9 @@ impl<'a> Linker<'a> {
     /// Whether the scope's clients apply a VirtualService: it is exported to them, and their Sidecar
     /// imports one of its hosts.
     pub(super) fn sees_route(&self, route: &Route) -> bool {
-        let mesh = self.query.mesh();
+        let exports = self.query.exports();
         let own = &route.namespace;
-        if !route.export_to.includes(&self.scope.namespace, own, &mesh.route_export) {
+        if !route.export_to.includes(&self.scope.namespace, own, &exports.routes) {
             return false;
         }
         let Some(sidecar) = self.sidecar().filter(|sidecar| !sidecar.egress.is_empty()) else {

@@ -8,7 +8,7 @@ use lateen_mesh::v1::{self, access_log::Encoding};
 use super::sidecar::outbound_policy;
 use super::virtual_service::{default_policy, retries};
 use super::{Fact, Lowering, millis_u32};
-use crate::node::{Mesh, Retries, Source};
+use crate::node::{Exports, Mesh, Retries, Source, Traffic, Trust};
 use crate::options::Options;
 
 impl Lowering<'_> {
@@ -42,11 +42,25 @@ fn mesh(options: &Options, config: &MeshConfig, source: Option<Source>) -> Mesh 
     };
     Mesh {
         root_namespace: root.as_str().into(),
-        trust_domain: config.trust_domain.clone(),
-        trust_domain_aliases: config.trust_domain_aliases.clone(),
+        exports: Exports {
+            services: config.default_service_export_to.clone(),
+            routes: config.default_virtual_service_export_to.clone(),
+            rules: config.default_destination_rule_export_to.clone(),
+        },
+        trust: Trust {
+            domain: config.trust_domain.clone(),
+            aliases: config.trust_domain_aliases.clone(),
+        },
+        traffic: Traffic {
+            connect_timeout_ms: millis_u32(config.connect_timeout),
+            auto_mtls: config.auto_mtls(),
+            retries_source: source
+                .clone()
+                .filter(|_| retries.as_ref().is_some_and(|policy| policy.origin.is_some())),
+            retries,
+        },
         outbound_policy: outbound_policy(config.outbound_mode()),
         protocol_detection_timeout_ms: millis_u32(config.protocol_detection_timeout),
-        connect_timeout_ms: millis_u32(config.connect_timeout),
         access_log: v1::AccessLog {
             file: config.access_log_file.clone(),
             encoding: match config.access_log_encoding {
@@ -57,11 +71,6 @@ fn mesh(options: &Options, config: &MeshConfig, source: Option<Source>) -> Mesh 
             format: config.access_log_format.clone(),
         },
         path_normalization: path_normalization(config),
-        auto_mtls: config.auto_mtls(),
-        service_export: config.default_service_export_to.clone(),
-        route_export: config.default_virtual_service_export_to.clone(),
-        rule_export: config.default_destination_rule_export_to.clone(),
-        retries,
         source,
     }
 }

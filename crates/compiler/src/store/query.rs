@@ -11,8 +11,8 @@ use super::Store;
 use super::endpoints::EndpointEntry;
 use crate::key::Key;
 use crate::node::{
-    Alias, Authorization, Gateway, Mesh, PeerAuthentication, Policy, Route, Rule, Secret, Service,
-    ServiceKey, Sidecar, Workload, WorkloadKey,
+    Alias, Authorization, Exports, Gateway, Mesh, MeshPart, PeerAuthentication, Policy, Route,
+    Rule, Secret, Service, ServiceKey, Sidecar, Traffic, Trust, Workload, WorkloadKey,
 };
 use crate::options::Options;
 use crate::scope::Selector;
@@ -39,9 +39,34 @@ impl<'a> Query<'a> {
         self.asked.borrow_mut().insert(key);
     }
 
-    pub fn mesh(&self) -> &'a Arc<Mesh> {
-        self.ask(Key::Mesh);
+    /// All of the mesh's settings.
+    pub fn mesh(&self) -> &'a Mesh {
+        self.ask(Key::Mesh(MeshPart::Whole));
         &self.store.mesh
+    }
+
+    /// The namespace whose objects are for the whole mesh.
+    pub fn root_namespace(&self) -> &'a Arc<str> {
+        self.ask(Key::Mesh(MeshPart::Root));
+        &self.store.mesh.root_namespace
+    }
+
+    /// Who sees what says nothing about it.
+    pub fn exports(&self) -> &'a Exports {
+        self.ask(Key::Mesh(MeshPart::Exports));
+        &self.store.mesh.exports
+    }
+
+    /// Under which names the mesh's identities go.
+    pub fn trust(&self) -> &'a Trust {
+        self.ask(Key::Mesh(MeshPart::Trust));
+        &self.store.mesh.trust
+    }
+
+    /// How destinations are talked to where nothing is written for them.
+    pub fn traffic(&self) -> &'a Traffic {
+        self.ask(Key::Mesh(MeshPart::Traffic));
+        &self.store.mesh.traffic
     }
 
     /// Services with exactly this host, in all namespaces, the oldest first.

@@ -5,6 +5,7 @@ mod directory;
 mod endpoints;
 mod gateways;
 mod inbound;
+mod incremental;
 mod local;
 mod mesh;
 mod policies;

@@ -163,9 +163,9 @@ impl<'a> Linker<'a> {
     }
 
     fn is_exported_to_gateway(&self, route: &Route) -> bool {
-        let mesh = self.query.mesh();
+        let exports = self.query.exports();
         let own = &route.namespace;
-        route.export_to.includes(&self.scope.namespace, own, &mesh.route_export)
+        route.export_to.includes(&self.scope.namespace, own, &exports.routes)
     }
 
     /// Whether a VirtualService has rules of the kind that the server asks for.
