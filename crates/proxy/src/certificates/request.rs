@@ -10,9 +10,6 @@ use lateen_xds::client::ConnectError;
 
 use crate::config::Credentials;
 
-/// How long a certificate is asked for; the authority decides. Istio's `SECRET_TTL`.
-const LIFETIME: Duration = Duration::from_secs(24 * 3600);
-
 /// For the whole call, beside the time to connect.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -40,10 +37,10 @@ pub(super) async fn certificate(
     let target = credentials.target();
     let key = KeyAndCsr::generate()?;
     let mut client = IstioCertificateServiceClient::new(target.channel().await?);
-    let lifetime = i64::try_from(LIFETIME.as_secs()).unwrap_or(i64::MAX);
     let mut request = tonic::Request::new(IstioCertificateRequest {
         csr: key.csr_pem().to_owned(),
-        validity_duration: lifetime,
+        // None is asked for: the authority's default holds, 24 hours.
+        validity_duration: 0,
         metadata: None,
     });
     if let Some(authorization) = target.authorization()? {

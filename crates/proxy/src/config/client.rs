@@ -131,7 +131,11 @@ impl Client {
         if matches!(code, Some(Code::PermissionDenied | Code::Unauthenticated)) {
             self.credentials.refused();
         }
-        tracing::warn!(%reason, ?retry_in, "no stream to the control plane");
+        if *code == Some(Code::Ok) {
+            tracing::info!(?retry_in, "the control plane asks to come back");
+        } else {
+            tracing::warn!(%reason, ?retry_in, "no stream to the control plane");
+        }
         self.status(|status| {
             if status.connected || status.since.is_none() {
                 status.since = Some(Instant::now());
