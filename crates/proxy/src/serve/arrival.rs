@@ -19,7 +19,10 @@ use crate::detect::{Detected, sniff};
 use crate::listen::{Accepted, Slot};
 use crate::telemetry::Reason;
 use crate::tls::{self, AcceptError};
-use crate::worker::{DrainPhase, WorkerContext};
+use crate::worker::{DrainPhase, DrainWatch, WorkerContext};
+
+/// How long a connection that was accepted just before a drain has for its first bytes.
+const FIRST_BYTES: Duration = Duration::from_secs(1);
 
 /// A connection that has arrived and is not decided yet.
 #[derive(Debug)]
@@ -62,8 +65,8 @@ impl Arrival {
         Ok((arrival, accepted.slot))
     }
 
-    /// Looks at the first bytes as `inspect` asks, for at most `patience`. A connection that has
-    /// said nothing when the proxy drains is dropped.
+    /// Looks at the first bytes as `inspect` asks, for at most `patience`. A connection that stays
+    /// silent while the proxy drains is dropped.
     pub(super) async fn look(
         &mut self,
         inspect: Inspect,
@@ -78,7 +81,7 @@ impl Arrival {
         let sniffed = tokio::select! {
             biased;
             sniffed = sniff(&mut self.stream, inspect, Some(patience), limit) => sniffed,
-            () = drain.reached(DrainPhase::Draining) => return Err(Gone),
+            () = silent_in_drain(&mut drain) => return Err(Gone),
         };
         // Whoever connects and leaves without a word, as health checks do, has nothing to report.
         let sniffed = sniffed.map_err(|_| Gone)?;
@@ -153,6 +156,12 @@ impl Arrival {
     pub(super) fn refuse(self, refused: Refused) {
         self.account().refuse(refused);
     }
+}
+
+/// Returns when the proxy has been draining for longer than a client's first bytes take.
+async fn silent_in_drain(drain: &mut DrainWatch) {
+    drain.reached(DrainPhase::Draining).await;
+    tokio::time::sleep(FIRST_BYTES).await;
 }
 
 /// A connection of which everything is known: what is left is to serve it.

@@ -102,15 +102,17 @@ impl Relay {
         U: AsyncRead + AsyncWrite + Unpin,
     {
         let (mut up, mut down) = (Way::default(), Way::default());
+        // What went before the relay began counts too.
+        let (received, sent) = (self.counters.received.get(), self.counters.sent.get());
         let mut last = Instant::now();
         let mut timer = std::pin::pin!(sleep_until(last + self.idle));
         poll_fn(|cx| {
             let before = up.moved + down.moved;
             // Both ways are polled each time, so that a busy one does not starve the other.
             let sending = up.poll(cx, downstream, upstream);
-            self.counters.received.set(up.moved);
+            self.counters.received.set(received + up.moved);
             let receiving = down.poll(cx, upstream, downstream);
-            self.counters.sent.set(down.moved);
+            self.counters.sent.set(sent + down.moved);
             let sending = match sending {
                 Poll::Ready(Err(fault)) => return Poll::Ready(fault.on(Side::Downstream)),
                 Poll::Ready(Ok(())) => true,

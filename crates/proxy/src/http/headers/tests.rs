@@ -99,7 +99,7 @@ fn the_edge_takes_out_what_only_the_mesh_may_say() {
 #[test]
 fn client_certificates_are_forwarded_as_envoy_writes_them() {
     let peer = PeerCertificate {
-        spiffe: Some("spiffe://cluster.local/ns/a/sa/b".to_owned()),
+        spiffe: "spiffe://cluster.local/ns/a/sa/b".parse().ok(),
         uri_sans: vec!["spiffe://cluster.local/ns/a/sa/b".to_owned()],
         dns_sans: vec!["b.example".to_owned()],
         subject: "CN=\"b\"".to_owned(),
