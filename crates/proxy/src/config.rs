@@ -132,6 +132,14 @@ impl Plans {
         plans
     }
 
+    /// Like [`Plans::fixed`], with what it was compiled from.
+    #[cfg(test)]
+    pub(crate) fn fixed_with(plan: Arc<Plan>, resources: Vec<Resource>) -> Self {
+        let (plans, _) = Self::new();
+        plans.swap(plan, Arc::new(resources));
+        plans
+    }
+
     /// The plan in force.
     #[must_use]
     pub fn current(&self) -> Arc<Plan> {
