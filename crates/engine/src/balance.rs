@@ -2,6 +2,7 @@
 
 use crate::destination::{Balancing, Destination, Target};
 use crate::explain::{Explained, Trace, Untraced, What, explain};
+use crate::upstream::UpstreamTls;
 
 /// The state of a destination's endpoints, which the proxy holds in cells shared by its workers.
 /// Indexes are those of [`Destination::targets`].
@@ -68,6 +69,18 @@ impl Destination {
         explain(|trace| self.pick_traced(view, draw, trace))
     }
 
+    /// What TLS is spoken to a target, explained.
+    #[must_use]
+    pub fn explain_tls(&self, index: usize) -> Explained<Option<&UpstreamTls>> {
+        explain(|trace| {
+            let tls = self.target(index).map(|target| &*target.tls);
+            if let Some(tls) = tls {
+                trace.step(What::UpstreamTls, self.tls_origin(), true, || tls.describe());
+            }
+            tls
+        })
+    }
+
     /// The target of an index that [`Self::pick`] returned.
     #[must_use]
     pub fn target(&self, index: usize) -> Option<&Target> {
@@ -88,7 +101,7 @@ impl Destination {
         for attempt in 0..=u64::from(draw.avoid_attempts) {
             picked = self.pick_once(view, random, draw.turn.wrapping_add(attempt));
             match picked {
-                Some(index) if draw.tried.contains(&index) => random = mix(random),
+                Some(index) if draw.tried.contains(&index) => random = mix(random.rotate_left(32)),
                 _ => break,
             }
         }

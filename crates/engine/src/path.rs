@@ -74,6 +74,8 @@ fn canonical(path: &str) -> Option<String> {
     let mut out = Vec::with_capacity(path.len() + 8);
     let bytes = path.as_bytes();
     let mut index = 0;
+    // Where the last `%` went that began no escape.
+    let mut stray = None;
     while let Some(byte) = bytes.get(index) {
         let (step, decoded) = match (byte, escaped(bytes, index)) {
             (b'%', Some(0)) | (0, _) => return None,
@@ -83,16 +85,28 @@ fn canonical(path: &str) -> Option<String> {
                 index += 3;
                 continue;
             }
+            (b'%', None) => {
+                stray = Some(out.len());
+                (1, b'%')
+            }
             (byte, _) => (1, *byte),
         };
         match decoded {
-            b'/' | b'\\' => push_slash(&mut out),
+            b'/' | b'\\' => {
+                push_slash(&mut out);
+                stray = None;
+            }
             byte if must_be_escaped(byte) => {
                 out.extend_from_slice(format!("%{byte:02X}").as_bytes());
             }
             byte => out.push(byte),
         }
         index += step;
+        // What was decoded must not complete an escape that was none: `%%32e` is not `%2e`.
+        if let Some(percent) = stray.filter(|percent| escaped(&out, *percent).is_some()) {
+            out.splice(percent + 1..percent + 1, *b"25");
+            stray = None;
+        }
     }
     if ends_in_dots(&out).is_some() {
         push_slash(&mut out);
@@ -181,6 +195,8 @@ mod tests {
             (Base, "/%41%62?x=%41/../b", "/Ab?x=%41/../b"),
             (Base, "/a%2fb%5cc", "/a%2fb%5cc"),
             (Base, "/a%zz%2", "/a%zz%2"),
+            (Base, "/%%32e%%32%65/x", "/%252e%252e/x"),
+            (Base, "/%/../%2fa", "/%2fa"),
             (Base, "/a{b}", "/a%7Bb%7D"),
             (Base, "/a?b#c", "/a?b"),
             (Base, "/a#b?c", "/a"),

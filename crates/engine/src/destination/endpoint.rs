@@ -50,6 +50,8 @@ pub enum Health {
     Unhealthy,
     /// Finishes what it has; nothing new.
     Draining,
+    /// Reached in a way that this proxy does not have (a tunnel, another network's gateway).
+    Unreachable,
 }
 
 /// What many endpoints have in common, for telemetry.
@@ -131,14 +133,13 @@ impl Endpoint {
             .ok()
             .and_then(|index| templates.get(index))
             .ok_or_else(|| format!("{uid}: template {} is not there", message.template))?;
+        let direct = message.reach == i32::from(v1::endpoint::Reach::Direct);
         let health = match v1::endpoint::Health::try_from(message.health) {
+            _ if !direct => Health::Unreachable,
             Ok(v1::endpoint::Health::Healthy) => Health::Healthy,
             Ok(v1::endpoint::Health::Draining) => Health::Draining,
             Ok(v1::endpoint::Health::Unhealthy) | Err(_) => Health::Unhealthy,
         };
-        if message.reach != i32::from(v1::endpoint::Reach::Direct) {
-            return Err(format!("{uid}: reach {} cannot be used", message.reach));
-        }
         let address = if message.unix_path.is_empty() {
             let addresses: Addresses = message
                 .addresses

@@ -33,10 +33,10 @@ pub(super) fn link(
         directory: linker.directory(),
         routes: linker.routes(),
         destinations: linker.destinations(),
-        policies: linker.policies(inbound.as_deref()),
+        policies: linker.policies(inbound.as_ref()),
         gateway: linker.gateway(),
         secrets: linker.secrets(),
-        inbound,
+        inbound: inbound.map(|(_, inbound)| inbound),
     };
     if linker.rejections.is_empty() { Ok(plan) } else { Err(linker.rejections) }
 }
@@ -134,7 +134,7 @@ impl<'a> Linker<'a> {
     }
 
     /// There is one workload behind a proxy, so there is one such resource.
-    fn inbound(&mut self) -> Option<Arc<Inbound>> {
+    fn inbound(&mut self) -> Option<(&'a str, Arc<Inbound>)> {
         let mut found: Vec<_> = self
             .nodes
             .iter()
@@ -150,11 +150,11 @@ impl<'a> Linker<'a> {
                 reason: format!("there is {first} already, and a proxy serves one workload"),
             });
         }
-        found.first().map(|(_, inbound)| Arc::clone(inbound))
+        found.first().map(|(name, inbound)| (name.as_str(), Arc::clone(inbound)))
     }
 
-    fn policies(&mut self, inbound: Option<&Inbound>) -> Arc<Policies> {
-        let Some(inbound) = inbound else { return Arc::default() };
+    fn policies(&mut self, inbound: Option<&(&str, Arc<Inbound>)>) -> Arc<Policies> {
+        let Some((owner, inbound)) = inbound else { return Arc::default() };
         if !self.is_touched("policy/") && !self.is_touched("inbound/") {
             return Arc::clone(&self.before.policies);
         }
@@ -162,7 +162,7 @@ impl<'a> Linker<'a> {
         for name in &inbound.policies {
             match self.nodes.get(name) {
                 Some(Node::Policy(policy)) => policies.push(Arc::clone(policy)),
-                _ => self.reject("inbound", name),
+                _ => self.reject(owner, name),
             }
         }
         Arc::new(Policies::new(policies))

@@ -8,6 +8,7 @@ mod fixture;
 mod gateway;
 mod inbound;
 mod outbound;
+mod path;
 mod pure;
 mod resources;
 mod retry;

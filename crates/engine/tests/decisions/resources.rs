@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use lateen_engine::balance::{Draw, Idle};
 use lateen_engine::{Cut, DestinationKey, Resources};
 use lateen_mesh::v1::resource::Body;
 use lateen_mesh::v1::{self, Protocol};
@@ -84,7 +85,7 @@ fn dangling_references_are_refused() {
         ),
         (
             Mesh::default().inbound(policies(&["policy/shop/p"])).0,
-            "inbound: refers to policy/shop/p, which is not there",
+            "inbound/shop/reviews-1: refers to policy/shop/p, which is not there",
         ),
         (
             Mesh::default().with("gateway/80", Body::Gateway(listener)).0,
@@ -188,6 +189,19 @@ fn a_proxy_serves_one_workload() {
         .with("inbound/shop/reviews-2", Body::Inbound(v1::Inbound::default()));
     let rejected = two.try_plan().expect_err("two workloads");
     assert_eq!(rejected.resources[0].name, "inbound/shop/reviews-2");
+}
+
+#[test]
+fn an_endpoint_that_needs_another_way_is_kept_but_never_picked() {
+    let tunnelled = v1::Endpoint { reach: v1::endpoint::Reach::Hbone.into(), ..endpoint("a", 80) };
+    let plan = Mesh::new()
+        .destination(destination("a.ext", 80))
+        .with("endpoints/a.ext/80/0", Body::Endpoints(slice("a.ext", 80, vec![tunnelled])))
+        .plan();
+    let destination = plan.destination(&key("a.ext")).expect("it is there");
+    let explained = destination.explain_pick(&Idle, Draw::first(1, 1));
+    assert_eq!(explained.decision, None);
+    assert!(explained.steps[0].why.ends_with("unreachable"), "{:?}", explained.steps);
 }
 
 #[test]

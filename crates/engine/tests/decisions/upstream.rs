@@ -67,6 +67,22 @@ fn who_is_expected_follows_the_written_then_the_endpoint_then_the_service() {
 }
 
 #[test]
+fn explanations_say_what_is_spoken_and_who_decided() {
+    let auto = v1::UpstreamTls { origin: origin("spec.trafficPolicy.tls"), ..tls(Mode::Auto) };
+    with(of(auto), |destination| {
+        for (index, expected) in
+            [(0, "expecting spiffe://cluster.local/ns/shop/sa/reviews"), (2, "plain text")]
+        {
+            let explained = destination.explain_tls(index);
+            assert_eq!(explained.decision, destination.target(index).map(|target| &*target.tls));
+            assert!(explained.steps[0].why.ends_with(expected), "{:?}", explained.steps);
+            assert_eq!(explained.steps[0].origin.field, "spec.trafficPolicy.tls");
+        }
+        assert_eq!(destination.explain_tls(9).decision, None);
+    });
+}
+
+#[test]
 fn server_names_default_to_the_cluster() {
     let sni = |tls, subset: &str| {
         let message = v1::Destination { subset: subset.to_owned(), ..of(tls) };
