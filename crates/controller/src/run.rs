@@ -160,6 +160,7 @@ impl Controller {
             "the control plane is ready"
         );
         let stop_timeout = settings.stop_timeout;
+        let stop = Stop { token: stop, distribution: distribution.clone() };
         Ok(Running { addresses, distribution, thread, tasks, stop, stop_timeout })
     }
 }
@@ -172,8 +173,22 @@ pub struct Running {
     distribution: Distribution,
     thread: JoinHandle<()>,
     tasks: JoinSet<()>,
-    stop: CancellationToken,
+    stop: Stop,
     stop_timeout: Duration,
+}
+
+/// Stops everything when it is dropped: what listens, and every stream.
+#[derive(Debug)]
+struct Stop {
+    token: CancellationToken,
+    distribution: Distribution,
+}
+
+impl Drop for Stop {
+    fn drop(&mut self) {
+        self.token.cancel();
+        self.distribution.tell_later(Command::Stop);
+    }
 }
 
 impl Running {
@@ -193,8 +208,7 @@ impl Running {
     /// Stops: no connection is accepted any more, every stream ends with a status that makes its
     /// client come back, calls that are being answered end. Proxies run on what they have.
     pub async fn shutdown(mut self) {
-        self.stop.cancel();
-        self.distribution.tell(Command::Stop).await;
+        drop(self.stop);
         drop(self.distribution);
         let ended = async { while self.tasks.join_next().await.is_some() {} };
         if tokio::time::timeout(self.stop_timeout, ended).await.is_err() {

@@ -3,7 +3,9 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs, io,
+    fs,
+    io::{self, Write},
+    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     time::{Duration, SystemTime},
 };
@@ -24,9 +26,17 @@ pub enum TokenFileError {
     /// It cannot be signed.
     #[error(transparent)]
     Sign(#[from] TokenKeyError),
-    /// It cannot be written.
+    /// Its folder cannot be made.
     #[error(transparent)]
-    Write(#[from] FileError),
+    Folder(#[from] FileError),
+    /// It cannot be written.
+    #[error("cannot write {path}: {source}", path = path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
     /// What should not be there cannot be removed.
     #[error("cannot clean up {path}: {source}", path = path.display())]
     CleanUp {
@@ -98,8 +108,7 @@ impl Tokens {
         })?;
         let token = self.issuer.issue(namespace, account, self.lifetime, now)?;
         private_file::create_private_dir(&self.dir.join(namespace))?;
-        private_file::write_private(&path, token.as_bytes())?;
-        Ok(())
+        replace(&path, &token).map_err(|source| TokenFileError::Write { path, source })
     }
 
     /// The token's file, unless the names would lead out of the folder.
@@ -153,6 +162,22 @@ impl Tokens {
             }
         }
     }
+}
+
+/// Writes a file with mode 0600 and puts it in the place of what is there. Nothing is forced to the
+/// disk: a token that a crash takes along is written anew at the next start, and a mesh may have
+/// thousands of them.
+fn replace(path: &Path, token: &str) -> io::Result<()> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let temporary = path.with_file_name(format!(".{name}.new"));
+    match fs::remove_file(&temporary) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut file =
+        fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
+    file.write_all(token.as_bytes())?;
+    fs::rename(&temporary, path)
 }
 
 /// The names in a folder; none if there is no folder.

@@ -178,6 +178,20 @@ async fn stopping_ends_streams_with_a_reason() {
 }
 
 #[tokio::test]
+async fn dropping_it_stops_it_too() {
+    let mut mesh = shop().await;
+    let mut proxy = mesh.proxy("shop/web-1", "shop/web");
+    proxy.cut().await;
+    mesh.abandon();
+    let Seen::Disconnected(end) = proxy.next().await else { panic!("still connected") };
+    assert!(!end.reason.is_empty());
+    support::eventually("the port is free", || async {
+        tokio::net::TcpListener::bind(mesh.discovery()).await.is_ok()
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_start_that_fails_says_why() {
     let folder = tempfile::tempdir().unwrap();
     let listen = SocketAddr::from(([127, 0, 0, 1], 0));

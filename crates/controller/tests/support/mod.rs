@@ -82,6 +82,11 @@ impl Mesh {
         }
     }
 
+    /// Drops the control plane without stopping it in order.
+    pub fn abandon(&mut self) {
+        self.running = None;
+    }
+
     /// The folder of YAML.
     pub fn yaml(&self) -> PathBuf {
         self.folder.path().join("mesh")
