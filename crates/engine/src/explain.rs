@@ -1,6 +1,6 @@
 //! The same decisions, with every step that led there.
 //!
-//! Each decision is written once, over a [`Trace`]. The fast path's trace is [`Untraced`], which
+//! Each decision is written once, over a `Trace`. The fast path's trace is `Untraced`, which
 //! compiles to nothing and lets the decision use its indexes; explaining uses a recording trace,
 //! which makes it walk every candidate in order instead. A property test holds both to the same
 //! answer.
