@@ -69,8 +69,8 @@ pub(crate) struct Candidate {
 pub(crate) enum Command {
     /// Objects changed.
     Objects(Intake),
-    /// A client asks to be served; answered with the number of its connection, or the refusal.
-    Open(Box<Candidate>, oneshot::Sender<Result<ConnectionId, Status>>),
+    /// A client asks to be served; answered with its lease, or the refusal.
+    Open(Box<Candidate>, oneshot::Sender<Result<Lease, Status>>),
     /// A client said something.
     Heard(ConnectionId, Event),
     /// A stream ended.
@@ -92,6 +92,38 @@ pub(crate) struct Facts {
     pub(crate) trust_domains: Arc<[String]>,
     /// The objects were read at least once.
     pub(crate) is_loaded: bool,
+}
+
+/// A connection that is served for as long as this lives: wherever it is dropped, be it on its way
+/// to a client that is gone already, the connection ends.
+#[derive(Debug)]
+pub(crate) struct Lease {
+    connection: ConnectionId,
+    commands: mpsc::Sender<Command>,
+}
+
+impl Lease {
+    /// The connection's number.
+    pub(crate) fn connection(&self) -> ConnectionId {
+        self.connection
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        tell_later(&self.commands, Command::Closed(self.connection));
+    }
+}
+
+/// Hands a command over from where nothing can wait: one that finds no room goes by a task.
+fn tell_later(commands: &mpsc::Sender<Command>, command: Command) {
+    if let Err(mpsc::error::TrySendError::Full(command)) = commands.try_send(command) {
+        let commands = commands.clone();
+        // Without a runtime the control plane is gone, and its thread with it.
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(async move { commands.send(command).await });
+        }
+    }
 }
 
 /// A handle of the thread; cheap to clone.
@@ -117,7 +149,8 @@ impl Distribution {
             trust_domains: Arc::new([inventory::DEFAULT_TRUST_DOMAIN.to_owned()]),
             is_loaded: false,
         });
-        let distributor = Distributor::new(compiler, chunk_bytes, metrics, publisher);
+        let leases = commands.downgrade();
+        let distributor = Distributor::new(compiler, chunk_bytes, metrics, publisher, leases);
         let thread = std::thread::Builder::new()
             .name("distribution".to_owned())
             .spawn(move || distributor.run(receiver))?;
@@ -130,16 +163,9 @@ impl Distribution {
         self.commands.send(command).await.is_ok()
     }
 
-    /// Like [`Distribution::tell`], from where nothing can wait: a command that finds no room is
-    /// handed over by a task.
-    pub(crate) fn tell_later(&self, command: Command) {
-        if let Err(mpsc::error::TrySendError::Full(command)) = self.commands.try_send(command) {
-            let commands = self.commands.clone();
-            // Without a runtime the control plane is gone, and its thread with it.
-            if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-                runtime.spawn(async move { commands.send(command).await });
-            }
-        }
+    /// Ends every stream, and the thread; from where nothing can wait.
+    pub(crate) fn stop(&self) {
+        tell_later(&self.commands, Command::Stop);
     }
 
     /// Asks something; `None` when the control plane is stopping.

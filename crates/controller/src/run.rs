@@ -187,7 +187,7 @@ struct Stop {
 impl Drop for Stop {
     fn drop(&mut self) {
         self.token.cancel();
-        self.distribution.tell_later(Command::Stop);
+        self.distribution.stop();
     }
 }
 

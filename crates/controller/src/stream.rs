@@ -14,7 +14,7 @@ use tonic::{Code, Status};
 
 use crate::{
     authentication::{Authenticator, Peer},
-    distribution::{Candidate, Command, ConnectionId, Distribution},
+    distribution::{Candidate, Command, Distribution, Lease},
     metrics::{Metrics, Refusal},
     node::{NodeId, wants_whole_scope},
 };
@@ -30,7 +30,7 @@ pub(crate) struct Streams {
 
 /// One served stream.
 pub(crate) struct Served {
-    connection: ConnectionId,
+    lease: Lease,
     distribution: Distribution,
     expiry: AbortHandle,
 }
@@ -84,15 +84,16 @@ impl Streams {
             .ask(|answer| Command::Open(Box::new(candidate), answer))
             .await
             .unwrap_or_else(|| Err(Status::unavailable("the control plane is stopping")));
-        let connection = opened.map_err(|status| (refusal_of(&status), status))?;
+        let lease = opened.map_err(|status| (refusal_of(&status), status))?;
         let expiry = tokio::spawn(expire(outlet, jittered(self.max_age))).abort_handle();
-        Ok(Served { connection, distribution: self.distribution.clone(), expiry })
+        Ok(Served { lease, distribution: self.distribution.clone(), expiry })
     }
 }
 
 impl Session for Served {
     async fn handle(&mut self, event: Event) -> Result<(), Status> {
-        if self.distribution.tell(Command::Heard(self.connection, event)).await {
+        let heard = Command::Heard(self.lease.connection(), event);
+        if self.distribution.tell(heard).await {
             return Ok(());
         }
         Err(Status::unavailable("the control plane is stopping"))
@@ -102,7 +103,6 @@ impl Session for Served {
 impl Drop for Served {
     fn drop(&mut self) {
         self.expiry.abort();
-        self.distribution.tell_later(Command::Closed(self.connection));
     }
 }
 

@@ -245,6 +245,27 @@ async fn a_proxy_that_does_not_answer_delays_nobody() {
 }
 
 #[tokio::test]
+async fn clients_that_hang_up_at_any_moment_leave_nothing_behind() {
+    let mesh = shop().await;
+    for step in 0..200 {
+        let mut proxy = mesh.proxy("shop/web-1", "shop/web");
+        let patience = Duration::from_micros(step * 50);
+        let _ = timeout(patience, async {
+            loop {
+                proxy.next().await;
+            }
+        })
+        .await;
+    }
+    support::eventually("all are gone", || async {
+        mesh.json("/debug/syncz").await == serde_json::json!([])
+    })
+    .await;
+    let mut proxy = mesh.proxy("shop/web-1", "shop/web");
+    proxy.cut().await;
+}
+
+#[tokio::test]
 async fn a_cut_that_breaks_off_anywhere_leaves_the_old_state_or_the_new() {
     let mesh = start(64).await;
     let mut proxy = mesh.proxy("shop/web-1", "shop/web");

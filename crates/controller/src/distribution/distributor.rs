@@ -16,7 +16,7 @@ use tokio::sync::{mpsc, watch};
 use tonic::Status;
 
 use super::{
-    Candidate, Command, ConnectionId, Facts, Intake,
+    Candidate, Command, ConnectionId, Facts, Intake, Lease,
     admission::admit,
     delivery::Delivery,
     inventory::Inventory,
@@ -62,6 +62,8 @@ pub(super) struct Distributor {
     chunk_bytes: usize,
     metrics: Arc<Metrics>,
     facts: watch::Sender<Facts>,
+    /// For leases to say that they ended; weak, since the thread ends with the last handle.
+    leases: mpsc::WeakSender<Command>,
     runtime: tokio::runtime::Handle,
 }
 
@@ -89,6 +91,7 @@ impl Distributor {
         chunk_bytes: usize,
         metrics: Arc<Metrics>,
         facts: watch::Sender<Facts>,
+        leases: mpsc::WeakSender<Command>,
     ) -> Self {
         let inventory = Inventory::new(&compiler.options().root_namespace);
         Self {
@@ -106,6 +109,7 @@ impl Distributor {
             chunk_bytes,
             metrics,
             facts,
+            leases,
             runtime: tokio::runtime::Handle::current(),
         }
     }
@@ -130,13 +134,16 @@ impl Distributor {
         match command {
             Command::Objects(intake) => self.take_in(intake),
             Command::Open(candidate, answer) => {
+                let Some(commands) = self.leases.upgrade() else { return };
                 let opened = self.open(*candidate);
-                let id = opened.as_ref().ok().copied();
-                // A caller that is gone by now does not close what it never had.
+                let opened = opened.map(|connection| Lease { connection, commands });
+                let connection = opened.as_ref().ok().map(Lease::connection);
+                // A caller that is gone by now; the lease was dropped here, where no task can wait
+                // for room in the queue.
                 if answer.send(opened).is_err()
-                    && let Some(id) = id
+                    && let Some(connection) = connection
                 {
-                    self.close(id);
+                    self.close(connection);
                 }
             }
             Command::Heard(id, event) => self.hear(id, event),

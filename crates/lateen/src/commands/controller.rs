@@ -59,6 +59,7 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<i32> {
     tokio::select! {
         _ = terminate.recv() => {}
         _ = tokio::signal::ctrl_c() => {}
+        () = running.failed() => anyhow::bail!("the control plane has failed; the log says why"),
     }
     running.shutdown().await;
     Ok(0)
