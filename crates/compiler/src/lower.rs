@@ -54,6 +54,17 @@ pub(crate) enum Fact {
     Selecting(Arc<Selecting>),
 }
 
+impl Fact {
+    /// Whether this fact stands in the place of another, which is gone by that alone.
+    pub fn replaces(&self, other: &Fact) -> bool {
+        match (self, other) {
+            (Fact::Mesh(_), Fact::Mesh(_)) => true,
+            (Fact::Listed(service, ..), Fact::Listed(former, ..)) => service == former,
+            _ => false,
+        }
+    }
+}
+
 /// A service whose endpoints are the workloads of its namespace with certain labels.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Selecting {

@@ -112,16 +112,14 @@ impl Store {
         } else {
             self.facts.insert(object.clone(), facts.clone()).unwrap_or_default()
         };
-        for fact in former.iter().filter(|fact| !facts.contains(fact)) {
-            // Settings are replaced by the new ones, and by defaults only where there are none.
-            let replaced = matches!(fact, Fact::Mesh(_))
-                && facts.iter().any(|fact| matches!(fact, Fact::Mesh(_)));
-            if !replaced {
-                self.retract(fact, touched);
-            }
-        }
+        // What is new comes before what was goes, so that what stays does not seem to go and come.
         for fact in facts.iter().filter(|fact| !former.contains(fact)) {
             self.assert(fact, touched);
+        }
+        for fact in former.iter().filter(|fact| !facts.contains(fact)) {
+            if !facts.iter().any(|new| new.replaces(fact)) {
+                self.retract(fact, touched);
+            }
         }
     }
 

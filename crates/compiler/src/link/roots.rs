@@ -19,6 +19,9 @@ pub(crate) fn roots(query: &Query<'_>, scope: &Scope, whole: bool) -> Vec<Name> 
         return roots;
     }
     for (namespace, buckets) in query.directory() {
+        if !linker.imports_from(namespace) {
+            continue;
+        }
         for bucket in 0..u32::try_from(buckets).unwrap_or(u32::MAX) {
             roots.push(Name::Directory { namespace: namespace.to_string(), bucket });
             if whole {

@@ -91,6 +91,15 @@ impl<'a> Linker<'a> {
             .or_else(|| default(self.query.sidecars(self.query.root_namespace())))
     }
 
+    /// Whether anything of a namespace may be seen, as far as the Sidecar goes.
+    pub(super) fn imports_from(&self, namespace: &str) -> bool {
+        let Some(sidecar) = self.sidecar().filter(|sidecar| !sidecar.egress.is_empty()) else {
+            return true;
+        };
+        let mut imports = sidecar.egress.iter().flat_map(|listener| &listener.hosts);
+        imports.any(|import| import.namespace.matches(namespace))
+    }
+
     /// The service of a host as the scope's directory lists it.
     pub(super) fn service(&self, host: &Arc<str>) -> Option<Seen<'a>> {
         let exported = self.exported(host);

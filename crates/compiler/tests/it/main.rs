@@ -10,3 +10,4 @@ mod local;
 mod mesh;
 mod policies;
 mod routes;
+mod scale;
