@@ -93,7 +93,10 @@ impl Resolver {
         match self.ask(name) {
             Step::Known(outcome) => outcome,
             Step::Wait(answer) => answer.await.unwrap_or_else(|_| {
-                Err(Unresolved { name: Arc::clone(name), reason: "the resolver has stopped".into() })
+                Err(Unresolved {
+                    name: Arc::clone(name),
+                    reason: "the resolver has stopped".into(),
+                })
             }),
         }
     }

@@ -9,9 +9,9 @@
 //! The socket has mode 0600, and each side checks that the other runs as the same user
 //! (`SO_PEERCRED`): a key travels here.
 
-mod wire;
 #[cfg(test)]
 mod tests;
+mod wire;
 
 use std::fs;
 use std::io;

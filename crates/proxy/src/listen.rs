@@ -8,9 +8,9 @@
 mod acceptor;
 mod handout;
 mod socket;
-mod wanted;
 #[cfg(test)]
 mod tests;
+mod wanted;
 
 use std::net::SocketAddr;
 use std::time::Instant;

@@ -136,7 +136,9 @@ impl Dialer {
                 let stream = UnixStream::connect(&**path).await.map_err(failed)?;
                 Transport::Unix(stream)
             }
-            Address::Ip(addresses) => self.connect_one_of(addresses.iter().copied(), target).await?,
+            Address::Ip(addresses) => {
+                self.connect_one_of(addresses.iter().copied(), target).await?
+            }
             Address::Name(name) => {
                 let addresses = self.resolver.resolve(name).await?;
                 let turn = self.turn.replace(self.turn.get().wrapping_add(1)) % addresses.len();
@@ -146,10 +148,8 @@ impl Dialer {
         };
         let Some(config) = config else { return Ok(ClientIo::Plain(transport)) };
         let name = server_name(target)?;
-        let stream = TlsConnector::from(config)
-            .connect(name, transport)
-            .await
-            .map_err(handshake_failed)?;
+        let stream =
+            TlsConnector::from(config).connect(name, transport).await.map_err(handshake_failed)?;
         Ok(ClientIo::Tls(Box::new(stream)))
     }
 

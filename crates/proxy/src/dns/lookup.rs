@@ -39,7 +39,8 @@ pub fn system() -> Result<Lookup, String> {
         let resolver = resolver.clone();
         Box::pin(async move {
             let answer = resolver.lookup_ip(&*name).await.map_err(|error| error.to_string())?;
-            let lifetime = answer.valid_until().saturating_duration_since(std::time::Instant::now());
+            let lifetime =
+                answer.valid_until().saturating_duration_since(std::time::Instant::now());
             Ok(Found { addresses: answer.iter().collect(), lifetime })
         })
     }))

@@ -74,9 +74,8 @@ async fn a_successor_that_fails_leaves_the_predecessor_as_it_was() {
     let successor = thread::spawn(move || drop(Predecessor::find(&at).unwrap()));
     let mut knocked = knock(&door).await;
     let (estate, addresses) = estate(2);
-    let (outcome, estate) = tokio::task::spawn_blocking(move || (knocked.give(&estate), estate))
-        .await
-        .unwrap();
+    let (outcome, estate) =
+        tokio::task::spawn_blocking(move || (knocked.give(&estate), estate)).await.unwrap();
     assert!(outcome.is_err());
     successor.join().unwrap();
     TcpStream::connect(addresses[0]).unwrap();

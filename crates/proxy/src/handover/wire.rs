@@ -109,9 +109,8 @@ pub(super) fn receive_sockets(
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(BATCH))];
         let mut ancillary = RecvAncillaryBuffer::new(&mut space);
         let flags = RecvFlags::CMSG_CLOEXEC;
-        let received =
-            recvmsg(stream, &mut [IoSliceMut::new(&mut byte)], &mut ancillary, flags)
-                .map_err(io::Error::from)?;
+        let received = recvmsg(stream, &mut [IoSliceMut::new(&mut byte)], &mut ancillary, flags)
+            .map_err(io::Error::from)?;
         let before = sockets.len();
         for message in ancillary.drain() {
             if let RecvAncillaryMessage::ScmRights(batch) = message {

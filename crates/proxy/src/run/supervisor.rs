@@ -94,8 +94,7 @@ impl Supervisor {
             Vec::new()
         });
         let certificates = Certificates::new(roots);
-        let telemetry =
-            Telemetry::new(Options::default()).map_err(StartError::system("thread"))?;
+        let telemetry = Telemetry::new(Options::default()).map_err(StartError::system("thread"))?;
         let (predecessor, estate) = match predecessor {
             Some((predecessor, estate)) => (Some(predecessor), estate),
             None => (None, Estate::default()),

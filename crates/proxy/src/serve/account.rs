@@ -13,9 +13,7 @@ use lateen_identity::peer_identity;
 use super::Refused;
 use crate::connection::{ClientIo, ConnectionFacts};
 use crate::tcp::Counters;
-use crate::telemetry::{
-    Cluster, Exchange, Object, Peer, Reason, Service, TcpMeter, Upstream,
-};
+use crate::telemetry::{Cluster, Exchange, Object, Peer, Reason, Service, TcpMeter, Upstream};
 use crate::worker::WorkerContext;
 
 /// What is kept of a connection for its one report at the end.

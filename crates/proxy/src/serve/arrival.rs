@@ -132,8 +132,7 @@ impl Arrival {
                         Reason::DownstreamTlsFailed
                     }
                 };
-                let refused =
-                    Refused { detail: error.to_string(), ..Refused::because(reason) };
+                let refused = Refused { detail: error.to_string(), ..Refused::because(reason) };
                 Account::new(&self.ctx, &refused_facts, self.start).refuse(refused);
                 return None;
             }

@@ -32,7 +32,8 @@ pub(super) async fn serve(mut arrival: Arrival) {
     };
     let dial_on_silence = inspect.on_silence == OnSilence::Dial;
     let now = arrival.ctx.clock.now();
-    let server_first = dial_on_silence && arrival.ctx.server_first.contains(arrival.destination, now);
+    let server_first =
+        dial_on_silence && arrival.ctx.server_first.contains(arrival.destination, now);
     if !server_first {
         let patience = if dial_on_silence {
             Some(arrival.ctx.settings.timeouts.server_first)
@@ -116,7 +117,8 @@ async fn carry_out(arrival: Arrival, decision: Decision) {
                 Detected::Nothing | Detected::Opaque | Detected::Tls(_) => Codec::Detect,
             };
             let settled = arrival.plain();
-            http::serve(settled.ctx, settled.io, settled.facts, Entry::Outbound(scope), codec).await;
+            http::serve(settled.ctx, settled.io, settled.facts, Entry::Outbound(scope), codec)
+                .await;
         }
         Decision::Relay(way, origin) => {
             let mut settled = arrival.plain();

@@ -88,9 +88,8 @@ async fn an_idle_connection_ends_and_a_busy_one_does_not() {
         }
         tokio::time::Instant::now()
     };
-    let run = async {
-        (relay.run(&mut downstream, &mut upstream).await, tokio::time::Instant::now())
-    };
+    let run =
+        async { (relay.run(&mut downstream, &mut upstream).await, tokio::time::Instant::now()) };
     let ((ended, end), last) = tokio::join!(run, talk);
     assert!(matches!(ended, Ended::Idle), "{ended:?}");
     assert_eq!((end - last).as_secs(), 10);

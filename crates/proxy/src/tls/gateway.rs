@@ -2,9 +2,9 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use lateen_engine::Plan;
 use lateen_engine::gateway::Server;
 use lateen_engine::upstream::alpn;
-use lateen_engine::Plan;
 use lateen_identity::crypto_provider;
 use lateen_mesh::v1::{Secret, ServerTls, TlsVersion, server_tls::Mode};
 use rustc_hash::FxHashMap;
@@ -127,12 +127,12 @@ impl GatewayConfigs {
 
 impl Sources {
     fn same(&self, other: &Self) -> bool {
-        let same_secret = |one: &Option<Arc<Secret>>, other: &Option<Arc<Secret>>| match (one, other)
-        {
-            (None, None) => true,
-            (Some(one), Some(other)) => Arc::ptr_eq(one, other) || one == other,
-            _ => false,
-        };
+        let same_secret =
+            |one: &Option<Arc<Secret>>, other: &Option<Arc<Secret>>| match (one, other) {
+                (None, None) => true,
+                (Some(one), Some(other)) => Arc::ptr_eq(one, other) || one == other,
+                _ => false,
+            };
         let same_files = match (&self.files, &other.files) {
             (None, None) => true,
             (Some(one), Some(other)) => one.same(other),
@@ -153,14 +153,13 @@ impl Sources {
             Mode::Simple => (builder.with_no_client_auth(), false),
             Mode::Mutual => (builder.with_client_cert_verifier(self.client_verifier()?), true),
         };
-        let mut none =
-            builder.with_single_cert(chain, key).map_err(|error| error.to_string())?;
+        let mut none = builder.with_single_cert(chain, key).map_err(|error| error.to_string())?;
         if mutual {
             none.session_storage = Arc::new(NoServerSessionStorage {});
             none.send_tls13_tickets = 0;
         } else {
-            none.ticketer = rustls::crypto::aws_lc_rs::Ticketer::new()
-                .map_err(|error| error.to_string())?;
+            none.ticketer =
+                rustls::crypto::aws_lc_rs::Ticketer::new().map_err(|error| error.to_string())?;
         }
         let mut agreed = none.clone();
         agreed.alpn_protocols = AGREED.iter().map(|name| name.to_vec()).collect();

@@ -9,7 +9,8 @@ use rustls::crypto::{verify_tls12_signature, verify_tls13_signature};
 use rustls::server::ParsedCertificate;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{
-    CertificateError, DigitallySignedStruct, DistinguishedName, Error, OtherError, RootCertStore, SignatureScheme,
+    CertificateError, DigitallySignedStruct, DistinguishedName, Error, OtherError, RootCertStore,
+    SignatureScheme,
 };
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 
@@ -67,7 +68,6 @@ impl NamedServer {
                 .map_err(|error| DialError::Settings(error.to_string()))?;
         Ok(Arc::new(Self { roots, by_name, expected }))
     }
-
 }
 
 /// Whether the certificate has one of the names.

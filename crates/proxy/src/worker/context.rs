@@ -72,8 +72,7 @@ impl WorkerContext {
     /// The context of one more worker, made on its thread.
     #[must_use]
     pub fn new(index: usize, parts: &Parts) -> Rc<Self> {
-        let configs =
-            ClientConfigs::new(Arc::clone(&parts.certificate), Arc::clone(&parts.trust));
+        let configs = ClientConfigs::new(Arc::clone(&parts.certificate), Arc::clone(&parts.trust));
         Rc::new(Self {
             index,
             dialer: Dialer::new(parts.settings.local, configs, parts.resolver.clone()),

@@ -5,8 +5,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lateen_engine::balance::EndpointView;
 use lateen_engine::Destination;
+use lateen_engine::balance::EndpointView;
 use rustc_hash::FxHashMap;
 
 use crate::cell::{EndpointCell, EndpointCells};

@@ -138,7 +138,8 @@ async fn a_secret_that_cannot_be_used_refuses_and_says_so() {
         .resource(&format!("gateway/{port}/https/*"), tcp_routes("*", "db.shop", 5432))
         .destination("db.shop", 5432, &[]);
     let site = Site::start(&ca, "front", base, listener(mesh, port, vec![https]).plan()).await;
-    let session = openssl::connect(site.inbound(port), None, &["-servername", "a.example"], "").await;
+    let session =
+        openssl::connect(site.inbound(port), None, &["-servername", "a.example"], "").await;
     assert!(!session.success, "{session:?}");
     let log = site.finish().await;
     assert!(log.contains(r#""reason":"no_server_certificate""#), "{log}");

@@ -12,3 +12,4 @@ mod openssl;
 mod outbound;
 mod replacement;
 mod site;
+mod whole;

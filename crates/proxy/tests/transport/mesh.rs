@@ -7,11 +7,11 @@ use bytes::Bytes;
 use lateen_engine::{Cut, Plan, Resources};
 use lateen_mesh::address::{encode_address, pack_port};
 use lateen_mesh::v1::{self, MtlsMode, Protocol, resource::Body};
+use lateen_proxy::handover::Resource;
 use prost::Message;
 
 /// The resources of one scope.
 pub struct Mesh {
-    base: Ipv4Addr,
     settings: v1::Settings,
     inbound: v1::Inbound,
     entries: Vec<v1::DirectoryEntry>,
@@ -22,7 +22,6 @@ impl Mesh {
     /// Nothing but a workload that owns the /16 of `base`.
     pub fn new(base: Ipv4Addr) -> Self {
         Self {
-            base,
             settings: v1::Settings {
                 trust_domain: "cluster.local".to_owned(),
                 namespace: "shop".to_owned(),
@@ -94,7 +93,9 @@ impl Mesh {
         let backends = vec![backend(host, port)];
         let rule = v1::TcpRule { backends, ..v1::TcpRule::default() };
         let routes = v1::Routes { tcp: vec![rule], ..v1::Routes::default() };
-        self.entry(host, offset, port, protocol).routes(host, routes).destination(host, port, endpoints)
+        self.entry(host, offset, port, protocol)
+            .routes(host, routes)
+            .destination(host, port, endpoints)
     }
 
     pub fn entry(mut self, host: &str, offset: u32, port: u16, protocol: Protocol) -> Self {
@@ -108,7 +109,10 @@ impl Mesh {
     }
 
     pub fn routes(self, host: &str, routes: v1::Routes) -> Self {
-        self.resource(&format!("routes/{host}"), Body::Routes(v1::Routes { host: host.to_owned(), ..routes }))
+        self.resource(
+            &format!("routes/{host}"),
+            Body::Routes(v1::Routes { host: host.to_owned(), ..routes }),
+        )
     }
 
     pub fn destination(mut self, host: &str, port: u16, endpoints: &[Endpoint]) -> Self {
@@ -151,23 +155,26 @@ impl Mesh {
 
     /// The plan, made from the encoded messages.
     pub fn plan(self) -> Arc<Plan> {
+        let cut = Cut { upserts: self.encoded(), removed: Vec::new() };
+        Resources::new().apply(&cut).unwrap()
+    }
+
+    /// What a predecessor would hand over.
+    pub fn resources(self) -> Vec<Resource> {
+        let named = self.encoded().into_iter();
+        named.map(|(name, body)| Resource { version: name.clone(), name, body }).collect()
+    }
+
+    fn encoded(self) -> Vec<(String, Bytes)> {
         let directory = v1::DirectorySlice { namespace: "shop".to_owned(), entries: self.entries };
         let own = [
             ("settings".to_owned(), Body::Settings(self.settings)),
             ("inbound/shop/app".to_owned(), Body::Inbound(self.inbound)),
             ("directory/shop/0".to_owned(), Body::Directory(directory)),
         ];
-        let upserts = own.into_iter().chain(self.others).map(|(name, body)| {
-            let resource = v1::Resource { objects: Vec::new(), body: Some(body) };
-            (name, Bytes::from(resource.encode_to_vec()))
-        });
-        let cut = Cut { upserts: upserts.collect(), removed: Vec::new() };
-        Resources::new().apply(&cut).unwrap()
-    }
-
-    /// An address of the workload's /16.
-    pub fn address(&self, offset: u32) -> Ipv4Addr {
-        Ipv4Addr::from(u32::from(self.base) | offset)
+        let bodies = own.into_iter().chain(self.others);
+        let encode = |body| v1::Resource { objects: Vec::new(), body: Some(body) }.encode_to_vec();
+        bodies.map(|(name, body)| (name, Bytes::from(encode(body)))).collect()
     }
 }
 
@@ -194,10 +201,5 @@ pub fn identity(account: &str) -> String {
 }
 
 pub fn backend(host: &str, port: u16) -> v1::Backend {
-    v1::Backend {
-        host: host.to_owned(),
-        port: port.into(),
-        weight: 1,
-        ..v1::Backend::default()
-    }
+    v1::Backend { host: host.to_owned(), port: port.into(), weight: 1, ..v1::Backend::default() }
 }

@@ -43,6 +43,7 @@ impl Identity {
 
 /// What a connection by openssl came to.
 #[derive(Debug)]
+#[expect(dead_code, reason = "what openssl reports is shown when a test fails")]
 pub struct Session {
     /// What the other side sent.
     pub answer: String,
@@ -60,7 +61,7 @@ pub async fn connect(
     question: &str,
 ) -> Session {
     let mut command = Command::new("openssl");
-    command.args(["s_client", "-connect", &address.to_string()]).args(arguments);
+    command.args(["s_client", "-ign_eof", "-connect", &address.to_string()]).args(arguments);
     if let Some(identity) = identity {
         identity.present(&mut command);
         command.arg("-CAfile").arg(&identity.root).arg("-verify_return_error");
@@ -76,14 +77,13 @@ pub async fn connect_unverified(
     question: &str,
 ) -> Session {
     let mut command = Command::new("openssl");
-    command.args(["s_client", "-connect", &address.to_string()]).args(arguments);
+    command.args(["s_client", "-ign_eof", "-connect", &address.to_string()]).args(arguments);
     identity.present(&mut command);
     talk(command, question).await
 }
 
 async fn talk(mut command: Command, question: &str) -> Session {
     let mut child = command
-        .arg("-ign_eof")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

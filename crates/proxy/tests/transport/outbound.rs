@@ -28,9 +28,8 @@ async fn a_server_that_speaks_first_is_heard_on_a_sniffed_port() {
     let (listener, port) = application(base).await;
     let endpoint = listener.local_addr().unwrap();
     server_first(listener);
-    let plan = Mesh::new(base)
-        .service("mail.shop", 300, port, Protocol::Auto, &[plain(endpoint)])
-        .plan();
+    let plan =
+        Mesh::new(base).service("mail.shop", 300, port, Protocol::Auto, &[plain(endpoint)]).plan();
     let site = Site::start(&ca, "caller", base, plan).await;
     let talk = async || {
         let mut client = TcpStream::connect(site.service(300, port)).await.unwrap();
@@ -58,11 +57,13 @@ async fn a_client_that_hesitates_is_still_understood() {
     let (listener, port) = application(base).await;
     let endpoint = listener.local_addr().unwrap();
     echo(listener);
-    let plan = Mesh::new(base)
-        .service("db.shop", 300, port, Protocol::Auto, &[plain(endpoint)])
-        .plan();
+    let plan =
+        Mesh::new(base).service("db.shop", 300, port, Protocol::Auto, &[plain(endpoint)]).plan();
     let site = Site::start(&ca, "caller", base, plan).await;
-    assert_eq!(exchange(site.service(300, port), b"\x01\x02at once").await.unwrap(), b"\x01\x02at once");
+    assert_eq!(
+        exchange(site.service(300, port), b"\x01\x02at once").await.unwrap(),
+        b"\x01\x02at once"
+    );
     let mut client = TcpStream::connect(site.service(300, port)).await.unwrap();
     // Longer than the proxy waits before it dials.
     tokio::time::sleep(4 * lateen_engine::connection::SILENCE).await;

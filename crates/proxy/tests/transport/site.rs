@@ -1,7 +1,7 @@
 //! A workload's place on loopback, with its proxy and its application.
 
 use std::future::Future;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant, SystemTime};
@@ -9,6 +9,7 @@ use std::time::{Duration, Instant, SystemTime};
 use lateen_engine::Plan;
 use lateen_identity::{
     AuthoritySettings, CertificateAuthority, CertificateHandle, KeyAndCsr, MeshTrust, SpiffeId,
+    WorkloadCertificate,
 };
 use lateen_mesh::v1;
 use lateen_proxy::config::Plans;
@@ -56,11 +57,15 @@ impl Ca {
         self.authority.root_pem()
     }
 
-    fn certify(&self, account: &str) -> Arc<CertificateHandle> {
+    pub fn certificate(&self, account: &str) -> WorkloadCertificate {
         let key = KeyAndCsr::generate().unwrap();
         let chain = self.sign(key.csr_pem(), account);
+        key.certificate(&chain, SystemTime::now()).unwrap()
+    }
+
+    fn certify(&self, account: &str) -> Arc<CertificateHandle> {
         let handle = CertificateHandle::new();
-        handle.set(Arc::new(key.certificate(&chain, SystemTime::now()).unwrap()));
+        handle.set(Arc::new(self.certificate(account)));
         handle
     }
 
@@ -106,7 +111,6 @@ pub fn echo(listener: TcpListener) {
 /// A proxy with two workers and its access log.
 pub struct Site {
     pub base: Ipv4Addr,
-    pub parts: Parts,
     pub plane: DataPlane,
     telemetry: Arc<Telemetry>,
     log: tempfile::NamedTempFile,
@@ -157,7 +161,7 @@ impl Site {
         let plane = DataPlane::start(&parts, inherited).unwrap();
         plane.follow(&plan).await;
         assert_eq!(plane.report().failed.len(), 0, "{:?}", plane.report());
-        Self { base, parts, plane, telemetry, log }
+        Self { base, plane, telemetry, log }
     }
 
     /// Where it takes connections to the workload.
@@ -197,9 +201,4 @@ pub async fn is_refused(address: SocketAddr, question: &[u8]) -> bool {
         Ok(answer) => answer.is_empty(),
         Err(_) => true,
     }
-}
-
-/// An address of loopback in the form of the messages.
-pub fn ip(address: Ipv4Addr) -> IpAddr {
-    IpAddr::V4(address)
 }
