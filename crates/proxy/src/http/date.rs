@@ -23,9 +23,8 @@ pub(super) fn date(now: SystemTime) -> Option<HeaderValue> {
 
 fn format(second: u64) -> Option<HeaderValue> {
     let timestamp = jiff::Timestamp::from_second(i64::try_from(second).ok()?).ok()?;
-    let text = jiff::fmt::rfc2822::DateTimePrinter::new()
-        .timestamp_to_rfc9110_string(&timestamp)
-        .ok()?;
+    let text =
+        jiff::fmt::rfc2822::DateTimePrinter::new().timestamp_to_rfc9110_string(&timestamp).ok()?;
     HeaderValue::try_from(text).ok()
 }
 

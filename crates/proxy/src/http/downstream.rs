@@ -8,8 +8,8 @@ use lateen_engine::upstream::alpn;
 use tokio::task::JoinHandle;
 
 use super::Entry;
-use super::ongoing::{Application, Ongoing};
 use super::headers::{forwarded_client_cert, sanitized_client_cert};
+use super::ongoing::{Application, Ongoing};
 use super::server::Activity;
 use crate::connection::{ConnectionFacts, Direction};
 use crate::telemetry::reason::Reason;
@@ -38,7 +38,12 @@ pub(super) struct Downstream {
 }
 
 impl Downstream {
-    pub(super) fn new(ctx: Rc<WorkerContext>, facts: Rc<ConnectionFacts>, entry: Entry, http2: bool) -> Rc<Self> {
+    pub(super) fn new(
+        ctx: Rc<WorkerContext>,
+        facts: Rc<ConnectionFacts>,
+        entry: Entry,
+        http2: bool,
+    ) -> Rc<Self> {
         let negotiated = facts.tls.as_ref().and_then(|tls| tls.alpn.as_deref());
         Rc::new(Self {
             native: negotiated == Some(alpn::NATIVE) && facts.mutual_tls(),

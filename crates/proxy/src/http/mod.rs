@@ -39,8 +39,8 @@ pub use client::Pools;
 pub use upload::REPLAY_LIMIT;
 
 use crate::connection::{ConnectionFacts, ServerIo};
-use downstream::Downstream;
 use crate::worker::WorkerContext;
+use downstream::Downstream;
 
 /// What a connection is served as: which of the plan's tables its requests are read in.
 ///

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Method, Version};
-use lateen_engine::destination::{Destination, Endpoint};
 use lateen_engine::Origin;
+use lateen_engine::destination::{Destination, Endpoint};
 
 use super::client::Link;
 use super::downstream::Downstream;
@@ -206,8 +206,8 @@ impl Record {
 
     fn http_record(&self, now: Instant) -> HttpRecord<'_> {
         let facts = &*self.downstream.facts;
-        let received = self.relayed_received
-            + self.source.as_ref().map_or(0, |source| source.received());
+        let received =
+            self.relayed_received + self.source.as_ref().map_or(0, |source| source.received());
         let mut exchange = Exchange::new(facts, self.start);
         exchange.duration = now.saturating_duration_since(self.began);
         exchange.flags = self.flags;
@@ -302,7 +302,9 @@ impl Record {
             return peer.peer();
         }
         match (&self.endpoint, self.downstream.facts.direction) {
-            (Some(endpoint), Direction::Outbound | Direction::Gateway) => (&*endpoint.template).into(),
+            (Some(endpoint), Direction::Outbound | Direction::Gateway) => {
+                (&*endpoint.template).into()
+            }
             _ => Peer::default(),
         }
     }

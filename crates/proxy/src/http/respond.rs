@@ -50,8 +50,7 @@ pub(super) fn refuse(mut exchange: InProgress, refusal: &Refusal) -> Response<An
     let mut response = refusal.answer(grpc, exchange.ongoing.attempts > 1);
     if grpc {
         let status = response.headers().get(names::GRPC_STATUS);
-        exchange.ongoing.grpc_status =
-            status.and_then(|status| status.to_str().ok()?.parse().ok());
+        exchange.ongoing.grpc_status = status.and_then(|status| status.to_str().ok()?.parse().ok());
     }
     exchange.ongoing.transport.clone_from(&refusal.transport);
     if let Some(origin) = &refusal.origin {
@@ -69,11 +68,7 @@ pub(super) fn refuse(mut exchange: InProgress, refusal: &Refusal) -> Response<An
     finish_fixed(exchange, response)
 }
 
-fn fixed(
-    mut exchange: InProgress,
-    response: Response<Bytes>,
-    reason: Reason,
-) -> Response<Answer> {
+fn fixed(mut exchange: InProgress, response: Response<Bytes>, reason: Reason) -> Response<Answer> {
     exchange.ongoing.fail(reason);
     finish_fixed(exchange, response)
 }

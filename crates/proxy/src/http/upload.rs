@@ -70,12 +70,7 @@ impl Source {
             failed: Cell::new(None),
             attempt: Cell::new(0),
             length,
-            state: RefCell::new(State {
-                body,
-                kept: None,
-                ended,
-                begun: false,
-            }),
+            state: RefCell::new(State { body, kept: None, ended, begun: false }),
         })
     }
 

@@ -92,6 +92,25 @@ impl Mesh {
         self
     }
 
+    /// All endpoints so far speak mutual TLS of the mesh, as the account `web`.
+    pub fn mesh_tls(mut self) -> Self {
+        for (_, body) in &mut self.resources {
+            match body {
+                v1::resource::Body::Endpoints(slice) => {
+                    for endpoint in &mut slice.endpoints {
+                        endpoint.mesh_tls = true;
+                    }
+                }
+                v1::resource::Body::Destination(destination) => {
+                    destination.identities =
+                        vec!["spiffe://cluster.local/ns/shop/sa/web".to_owned()];
+                }
+                _ => {}
+            }
+        }
+        self
+    }
+
     pub fn inbound(mut self, inbound: v1::Inbound) -> Self {
         self.add("inbound/shop/web".to_owned(), v1::resource::Body::Inbound(inbound));
         self
@@ -168,8 +187,7 @@ pub fn to(host: &str, mut rule: v1::HttpRule) -> v1::HttpRule {
     if rule.action.is_none() {
         let backend =
             v1::Backend { host: host.to_owned(), port: 80, weight: 1, ..v1::Backend::default() };
-        rule.action =
-            Some(v1::http_rule::Action::Forward(v1::Forward { backends: vec![backend] }));
+        rule.action = Some(v1::http_rule::Action::Forward(v1::Forward { backends: vec![backend] }));
     }
     rule
 }

@@ -26,15 +26,13 @@ use lateen_proxy::worker::{Clock, DrainPhase, DrainSignal, Parts, WorkerContext}
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::LocalSet;
 
-/// Where the virtual hosts of the tests are dialled.
-const DIALLED: &str = "10.9.9.9:80";
+/// Where the clients of the tests want to go: nobody listens there.
+pub const DIALLED: &str = "127.0.0.1:1";
 
 /// Runs a test on one thread, as a worker does, and not longer than a test may take.
 pub fn run<F: Future<Output = ()>>(test: F) {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .expect("a runtime");
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     LocalSet::new().block_on(&runtime, async {
         tokio::time::timeout(std::time::Duration::from_secs(30), test).await.expect("in time");
     });
@@ -110,6 +108,13 @@ pub async fn outbound(plan: Arc<Plan>) -> Proxy {
 pub async fn outbound_with(plan: Arc<Plan>, ca: &Ca, settings: Settings) -> Proxy {
     let scope = HttpScope { port: 80, destination: address(DIALLED), hosts: Hosts::Port };
     start(plan, ca, settings, Direction::Outbound, Entry::Outbound(scope), Taking::Plain).await
+}
+
+/// The sidecar of a caller who dialled an address of the shop's, whose protocol is not declared.
+pub async fn sniffed(plan: Arc<Plan>) -> Proxy {
+    let hosts = Hosts::Entry(crate::mesh::SHOP.into());
+    let entry = Entry::Outbound(HttpScope { port: 80, destination: address(DIALLED), hosts });
+    start(plan, &Ca::new(), settings(), Direction::Outbound, entry, Taking::Plain).await
 }
 
 /// A gateway's port 80.
@@ -241,6 +246,11 @@ impl Proxy {
         let mut lines = self.log(1).await;
         assert_eq!(lines.len(), 1, "{lines:?}");
         lines.remove(0)
+    }
+
+    /// The metrics in Prometheus' text format.
+    pub fn metrics(&self) -> String {
+        self.telemetry.expose().collect()
     }
 
     pub fn drain(&self) {

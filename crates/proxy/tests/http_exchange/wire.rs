@@ -153,9 +153,7 @@ impl Wire {
     /// Ends with a reset.
     pub fn reset(self) {
         // Closing with a zero linger time discards what is unsent.
-        socket2::SockRef::from(&self.stream)
-            .set_linger(Some(Duration::ZERO))
-            .expect("linger");
+        socket2::SockRef::from(&self.stream).set_linger(Some(Duration::ZERO)).expect("linger");
     }
 
     async fn fill(&mut self) -> bool {

@@ -121,15 +121,15 @@ impl Http2 {
             return Err(self.not_sent(head));
         };
         let end = body.is_empty();
-        let (mut response, mut send) =
-            match sender.send_request(Request::from_parts(head, ()), end) {
-                Ok(sent) => sent,
-                Err(error) => {
-                    tracing::debug!(%error, "request could not be sent over HTTP/2");
-                    self.state.closed.set(true);
-                    return Err(SendError::NotSent(None));
-                }
-            };
+        let (mut response, mut send) = match sender.send_request(Request::from_parts(head, ()), end)
+        {
+            Ok(sent) => sent,
+            Err(error) => {
+                tracing::debug!(%error, "request could not be sent over HTTP/2");
+                self.state.closed.set(true);
+                return Err(SendError::NotSent(None));
+            }
+        };
         if !end {
             let upload = tokio::task::spawn_local(async move {
                 let mut body = body;
@@ -166,9 +166,7 @@ impl Http2 {
 
 /// Waits for interim responses until the body has been asked for or the final head is there.
 async fn open_when_asked(response: &mut h2::client::ResponseFuture, gate: &Gate) {
-    while let Some(Ok(interim)) =
-        std::future::poll_fn(|cx| response.poll_informational(cx)).await
-    {
+    while let Some(Ok(interim)) = std::future::poll_fn(|cx| response.poll_informational(cx)).await {
         if interim.status() == StatusCode::CONTINUE {
             gate.open();
             return;

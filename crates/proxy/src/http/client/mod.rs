@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use http::{Request, Response, request};
 
 pub use pool::Pools;
-pub(super) use pool::{Lease, LaneKey};
+pub(super) use pool::{LaneKey, Lease};
 
 use super::exchange::{Incoming, StreamError};
 use super::upload::{Gate, Upload};

@@ -132,11 +132,7 @@ impl Lane {
             let waiting = self.waiting.borrow_mut().pop()?;
             let mut connection = waiting.connection;
             if !connection.is_closed() && connection.ready().await {
-                return Some(Lease::Http1 {
-                    connection,
-                    reused: true,
-                    lane: Rc::downgrade(self),
-                });
+                return Some(Lease::Http1 { connection, reused: true, lane: Rc::downgrade(self) });
             }
         }
     }
@@ -231,9 +227,7 @@ impl Pools {
                 let Some(lanes) = lanes.upgrade() else { return };
                 let now = Instant::now();
                 // A lane that a request is about to use has a second reference.
-                lanes
-                    .borrow_mut()
-                    .retain(|_, lane| !lane.sweep(now) || Rc::strong_count(lane) > 1);
+                lanes.borrow_mut().retain(|_, lane| !lane.sweep(now) || Rc::strong_count(lane) > 1);
                 if lanes.borrow().is_empty() {
                     sweeping.set(false);
                     return;

@@ -95,9 +95,7 @@ fn refused_dial(error: &DialError) -> Refusal {
         DialError::Tls(why) => (Reason::UpstreamTlsFailed, Some(why.as_str().into())),
         DialError::NoCertificate => (Reason::NoWorkloadCertificate, None),
         DialError::Settings(why) => (Reason::UpstreamTlsMisconfigured, Some(why.as_str().into())),
-        DialError::Identity(why) => {
-            (Reason::UpstreamIdentityMismatch, Some(why.as_str().into()))
-        }
+        DialError::Identity(why) => (Reason::UpstreamIdentityMismatch, Some(why.as_str().into())),
         DialError::Unresolved(_) | DialError::Refused | DialError::Io(_) => {
             (Reason::ConnectFailed, Some(error.to_string().into()))
         }
@@ -125,7 +123,8 @@ pub(super) async fn attempt(
         let limit = delivery.retries.and_then(|policy| policy.per_try_timeout());
         let now = exchange.ctx().clock.now();
         let mut deadline = limit.map(|limit| Deadline::new(&exchange.source, limit, now));
-        let answered = within(&mut deadline, send(exchange, &mut lease, sent, delivery.carried)).await;
+        let answered =
+            within(&mut deadline, send(exchange, &mut lease, sent, delivery.carried)).await;
         let Some(answered) = answered else { return Err(Failure::TimedOut) };
         match answered {
             Ok(response) => {

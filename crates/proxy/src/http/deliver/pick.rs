@@ -65,12 +65,7 @@ fn pick_target(
     let ctx = exchange.ctx();
     let cells = ctx.endpoints(destination);
     let avoid_attempts = delivery.retries.map_or(0, |policy| policy.avoid_previous_hosts());
-    let draw = Draw {
-        random: ctx.random.next(),
-        turn: cells.next_turn(),
-        tried,
-        avoid_attempts,
-    };
+    let draw = Draw { random: ctx.random.next(), turn: cells.next_turn(), tried, avoid_attempts };
     let picked = destination.pick(&cells.view(ctx.clock.since_start()), draw);
     let found = picked.and_then(|index| {
         let target = destination.target(index)?;

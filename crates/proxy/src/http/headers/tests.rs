@@ -8,7 +8,10 @@ fn headers(pairs: &[(&str, &str)]) -> HeaderMap {
     pairs
         .iter()
         .map(|(name, value)| {
-            (HeaderName::try_from(*name).expect("name"), HeaderValue::try_from(*value).expect("value"))
+            (
+                HeaderName::try_from(*name).expect("name"),
+                HeaderValue::try_from(*value).expect("value"),
+            )
         })
         .collect()
 }
@@ -53,7 +56,11 @@ fn upgrades_are_recognized() {
             ("http2-settings", "AAMAAABkAAQAoAAAAAIAAAAA"),
         ]);
         let hop = strip_request_hop(&mut map);
-        assert_eq!((hop.websocket, hop.other_upgrade), (websocket, other), "{connection} {upgrade}");
+        assert_eq!(
+            (hop.websocket, hop.other_upgrade),
+            (websocket, other),
+            "{connection} {upgrade}"
+        );
         assert_eq!(map.contains_key("upgrade"), websocket);
         assert!(!map.contains_key("http2-settings") && !map.contains_key("connection"));
     }

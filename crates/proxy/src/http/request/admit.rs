@@ -81,9 +81,9 @@ pub(super) fn admit(exchange: &mut InProgress, settings: &Settings) -> Result<()
     }
     let headers = &exchange.head.headers;
     exchange.expects_continue = !exchange.source.ended()
-        && headers.get(header::EXPECT).is_some_and(|expect| {
-            expect.as_bytes().eq_ignore_ascii_case(b"100-continue")
-        });
+        && headers
+            .get(header::EXPECT)
+            .is_some_and(|expect| expect.as_bytes().eq_ignore_ascii_case(b"100-continue"));
     normalize_path(exchange, settings)
 }
 

@@ -84,11 +84,7 @@ pub(in crate::http) async fn serve(downstream: Rc<Downstream>, io: WatchedIo) {
     downstream.join_relay().await;
 }
 
-async fn drive<C>(
-    connection: &mut C,
-    downstream: &Downstream,
-    deadlines: &mut Deadlines,
-) -> Ended
+async fn drive<C>(connection: &mut C, downstream: &Downstream, deadlines: &mut Deadlines) -> Ended
 where
     C: Future<Output = hyper::Result<()>> + Unpin,
 {

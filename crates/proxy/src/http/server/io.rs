@@ -138,8 +138,7 @@ impl AsyncWrite for WatchedIo {
         if this.lingering.is_none() {
             ready!(Pin::new(&mut this.io).poll_shutdown(cx))?;
         }
-        let lingering =
-            this.lingering.get_or_insert_with(|| Box::pin(tokio::time::sleep(LINGER)));
+        let lingering = this.lingering.get_or_insert_with(|| Box::pin(tokio::time::sleep(LINGER)));
         let mut scratch = [0; 4096];
         while lingering.as_mut().poll(cx).is_pending() {
             let mut unread = ReadBuf::new(&mut scratch);
