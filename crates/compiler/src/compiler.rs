@@ -77,9 +77,9 @@ impl Compiler {
                     let mut lowering = Lowering::new(&self.options, &object);
                     let facts = lowering.lower();
                     diagnostics.append(&mut lowering.diagnostics);
-                    self.store.replace(object.reference(), facts, &mut touched);
+                    self.store.replace(&object.reference(), facts, &mut touched);
                 }
-                Change::Remove(object) => self.store.replace(object, Vec::new(), &mut touched),
+                Change::Remove(object) => self.store.replace(&object, Vec::new(), &mut touched),
             }
         }
         self.store.settle(&mut touched);

@@ -32,7 +32,7 @@ pub(crate) use service::{
     Alias, InlineEndpoint, Registry, Resolution, Service, ServicePort, Target,
 };
 pub(crate) use sidecar::{EgressHost, EgressListener, NamespacePattern, Sidecar};
-pub(crate) use workload::{EndpointPorts, Listed, RawEndpoint, Workload, WorkloadSource};
+pub(crate) use workload::{Account, EndpointPorts, Listed, RawEndpoint, Workload, WorkloadSource};
 
 /// Labels, sorted by name.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]

@@ -106,12 +106,8 @@ impl Store {
     }
 
     /// Replaces what one object was lowered to. Facts that are equal before and after touch nothing.
-    pub fn replace(&mut self, object: ObjectRef, facts: Vec<Fact>, touched: &mut Touched) {
-        let former = if facts.is_empty() {
-            self.facts.remove(&object).unwrap_or_default()
-        } else {
-            self.facts.insert(object.clone(), facts.clone()).unwrap_or_default()
-        };
+    pub fn replace(&mut self, object: &ObjectRef, facts: Vec<Fact>, touched: &mut Touched) {
+        let former = self.facts.remove(object).unwrap_or_default();
         // What is new comes before what was goes, so that what stays does not seem to go and come.
         for fact in facts.iter().filter(|fact| !former.contains(fact)) {
             self.assert(fact, touched);
@@ -120,6 +116,9 @@ impl Store {
             if !facts.iter().any(|new| new.replaces(fact)) {
                 self.retract(fact, touched);
             }
+        }
+        if !facts.is_empty() {
+            self.facts.insert(object.clone(), facts);
         }
     }
 

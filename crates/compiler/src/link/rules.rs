@@ -60,13 +60,13 @@ impl<'a> Linker<'a> {
         let parents = parent_wildcards(host).map(Arc::from);
         [Arc::clone(host)].into_iter().chain(parents).find_map(|pattern| {
             let rules = self.query.rules(namespace, &pattern).iter().filter(|rule| counts(rule));
-            self.merge(rules.collect())
+            self.merge(&rules.collect::<Vec<_>>())
         })
     }
 
     /// A rule that selects the client stands alone; the others count as one where they are exported
     /// alike.
-    fn merge(&self, rules: Vec<&'a Arc<Rule>>) -> Option<Governing<'a>> {
+    fn merge(&self, rules: &[&'a Arc<Rule>]) -> Option<Governing<'a>> {
         let selecting = rules.iter().copied().find(|rule| {
             rule.selector.as_ref().is_some_and(|selector| self.scope.selected_by(selector))
         });

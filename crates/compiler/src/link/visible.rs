@@ -104,16 +104,14 @@ impl<'a> Linker<'a> {
     pub(super) fn service(&self, host: &Arc<str>) -> Option<Seen<'a>> {
         let exported = self.exported(host);
         let Some(sidecar) = self.sidecar().filter(|sidecar| !sidecar.egress.is_empty()) else {
-            return self.choose(exported, None);
+            return self.choose(&exported);
         };
         let imported: Vec<&Arc<Service>> = exported
             .into_iter()
             .filter(|service| imported_ports(sidecar, &service.key).is_some())
             .collect();
-        let key = &imported.first()?.key.clone();
-        let mut seen = self.choose(imported, None)?;
-        let key = if seen.key() == key { key } else { seen.key() };
-        seen.only = imported_ports(sidecar, key)?;
+        let mut seen = self.choose(&imported)?;
+        seen.only = imported_ports(sidecar, seen.key())?;
         (!seen.ports().is_empty()).then_some(seen)
     }
 
@@ -127,7 +125,7 @@ impl<'a> Linker<'a> {
         let namespaces: BTreeSet<&str> =
             exported.iter().map(|service| &*service.key.namespace).collect();
         let beyond_doubt = namespaces.len() == 1 || namespaces.contains(&*self.scope.namespace);
-        beyond_doubt.then(|| self.choose(exported, None)).flatten()
+        beyond_doubt.then(|| self.choose(&exported)).flatten()
     }
 
     fn exported(&self, host: &Arc<str>) -> Vec<&'a Arc<Service>> {
@@ -142,11 +140,7 @@ impl<'a> Linker<'a> {
 
     /// Of several namespaces with one host: Kubernetes' own first, then the scope's namespace, then the
     /// oldest.
-    fn choose(
-        &self,
-        services: Vec<&'a Arc<Service>>,
-        only: Option<BTreeSet<u16>>,
-    ) -> Option<Seen<'a>> {
+    fn choose(&self, services: &[&'a Arc<Service>]) -> Option<Seen<'a>> {
         let rank = |service: &&Arc<Service>| {
             (
                 service.registry != Registry::Kubernetes,
@@ -157,7 +151,7 @@ impl<'a> Linker<'a> {
         let namespace = &best.key.namespace;
         let services: Vec<_> =
             services.iter().copied().filter(|other| other.key.namespace == *namespace).collect();
-        Some(Seen { services, only })
+        Some(Seen { services, only: None })
     }
 
     /// Whether the scope's clients apply a VirtualService: it is exported to them, and their Sidecar

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use lateen_mesh::address::Block;
 use lateen_mesh::v1::Protocol;
 
-use super::{ExportTo, Labels, ServiceKey, Source};
+use super::{Account, ExportTo, Labels, ServiceKey, Source};
 
 /// Whose service it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,8 +53,7 @@ pub(crate) struct InlineEndpoint {
     pub labels: Labels,
     pub weight: u32,
     pub locality: Arc<str>,
-    /// Namespace and name of its service account.
-    pub account: Option<(Arc<str>, Arc<str>)>,
+    pub account: Option<Account>,
     pub mesh_tls: bool,
 }
 

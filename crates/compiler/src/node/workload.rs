@@ -61,6 +61,9 @@ impl Workload {
     }
 }
 
+/// Namespace and name of a service account.
+pub(crate) type Account = (Arc<str>, Arc<str>);
+
 /// The ports of an endpoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum EndpointPorts {

@@ -79,12 +79,12 @@ impl Endpoints {
     ) {
         for (name, raw) in &listed.0 {
             let id = EntryId { lister: Lister::Object(object.clone()), name: name.clone() };
-            self.put(service, id, Some(raw), touched);
+            self.put(service, &id, Some(raw), touched);
         }
         for name in self.listed_by(service, object) {
             if !listed.0.contains_key(&name) {
                 let id = EntryId { lister: Lister::Object(object.clone()), name };
-                self.put(service, id, None, touched);
+                self.put(service, &id, None, touched);
             }
         }
     }
@@ -101,7 +101,7 @@ impl Endpoints {
     pub fn add_selecting(&mut self, selecting: &Arc<Selecting>, touched: &mut Touched) {
         for (_, workload) in self.selected(selecting) {
             let id = EntryId::selected(&workload.key);
-            self.put(&selecting.service, id, Some(&selected(&workload)), touched);
+            self.put(&selecting.service, &id, Some(&selected(&workload)), touched);
         }
         for pods in selecting.kinds() {
             let key = (selecting.service.namespace.clone(), pods);
@@ -123,7 +123,7 @@ impl Endpoints {
         }
         for (pods, workload) in self.selected(selecting) {
             if !self.is_selected(&selecting.service, &workload, pods) {
-                self.put(&selecting.service, EntryId::selected(&workload.key), None, touched);
+                self.put(&selecting.service, &EntryId::selected(&workload.key), None, touched);
             }
         }
     }
@@ -157,7 +157,7 @@ impl Endpoints {
         let known = self.workloads.entry(workload.key.clone()).or_default();
         let at = known.partition_point(|other| other.from <= workload.from);
         known.insert(at, Arc::clone(workload));
-        self.workload_changed(&workload.key, before, touched);
+        self.workload_changed(&workload.key, before.as_ref(), touched);
     }
 
     pub fn remove_workload(&mut self, workload: &Arc<Workload>, touched: &mut Touched) {
@@ -170,29 +170,29 @@ impl Endpoints {
                 self.workloads.remove(&workload.key);
             }
         }
-        self.workload_changed(&workload.key, before, touched);
+        self.workload_changed(&workload.key, before.as_ref(), touched);
     }
 
     fn workload_changed(
         &mut self,
         key: &WorkloadKey,
-        before: Option<Arc<Workload>>,
+        before: Option<&Arc<Workload>>,
         touched: &mut Touched,
     ) {
         let after = self.workload(key).cloned();
-        if before == after {
+        if before == after.as_ref() {
             return;
         }
         touched.key(Key::Workload(key.clone()));
         let mut users: Users = self.by_workload.get(key).cloned().unwrap_or_default();
-        for (workload, known) in [(&before, false), (&after, true)] {
+        for (workload, known) in [(before, false), (after.as_ref(), true)] {
             let Some(workload) = workload else { continue };
             self.place(workload, known);
             for address in &*workload.addresses {
                 users.extend(self.by_listed_address.get(address).into_iter().flatten().cloned());
             }
         }
-        self.select_again(key, before.as_deref(), after.as_deref(), touched);
+        self.select_again(key, before.map(Arc::as_ref), after.as_deref(), touched);
         for (service, id) in users {
             self.resolve_again(&service, &id, touched);
         }
@@ -235,18 +235,18 @@ impl Endpoints {
         };
         let (former, now) = (selectors_of(before), selectors_of(after));
         for service in former.difference(&now) {
-            self.put(service, EntryId::selected(key), None, touched);
+            self.put(service, &EntryId::selected(key), None, touched);
         }
         let Some(after) = after else { return };
         for service in &now {
-            self.put(service, EntryId::selected(key), Some(&selected(after)), touched);
+            self.put(service, &EntryId::selected(key), Some(&selected(after)), touched);
         }
     }
 
     fn resolve_again(&mut self, service: &ServiceKey, id: &EntryId, touched: &mut Touched) {
         let raw = self.sets.get(service).and_then(|set| set.raw(id)).cloned();
         if let Some(raw) = raw {
-            self.put(service, id.clone(), Some(&raw), touched);
+            self.put(service, id, Some(&raw), touched);
         }
     }
 
@@ -254,28 +254,28 @@ impl Endpoints {
     fn put(
         &mut self,
         service: &ServiceKey,
-        id: EntryId,
+        id: &EntryId,
         raw: Option<&Arc<RawEndpoint>>,
         touched: &mut Touched,
     ) {
         let after = raw.map(|raw| self.resolve(service, raw));
         let set = self.sets.entry(service.clone()).or_default();
-        let before = set.entry(&id).cloned();
+        let before = set.entry(id).cloned();
         if before == after {
             return;
         }
-        set.replace(service, &id, after.clone(), touched);
+        set.replace(service, id, after.clone(), touched);
         if set.is_empty() {
             self.sets.remove(service);
         }
         // What is new is noted before what was is forgotten, so that nothing seems to go and come.
         if let Some(after) = &after {
-            self.note(service, &id, after, true, touched);
+            self.note(service, id, after, true, touched);
         }
         if let Some(before) = &before {
-            self.note(service, &id, before, false, touched);
+            self.note(service, id, before, false, touched);
             if let Some(after) = &after {
-                self.restore_users(service, &id, after);
+                self.restore_users(service, id, after);
             }
         }
         self.changed.insert(service.clone());

@@ -8,11 +8,11 @@ use std::sync::Arc;
 use rustc_hash::FxHashSet;
 
 use super::Store;
-use super::endpoints::EndpointEntry;
+use super::endpoints::{EndpointEntry, Set};
 use crate::key::Key;
 use crate::node::{
-    Alias, Authorization, Exports, Gateway, Mesh, MeshPart, PeerAuthentication, Policy, Route,
-    Rule, Secret, Service, ServiceKey, Sidecar, Traffic, Trust, Workload, WorkloadKey,
+    Account, Alias, Authorization, Exports, Gateway, Mesh, MeshPart, PeerAuthentication, Policy,
+    Route, Rule, Secret, Service, ServiceKey, Sidecar, Traffic, Trust, Workload, WorkloadKey,
 };
 use crate::options::Options;
 use crate::scope::Selector;
@@ -201,29 +201,26 @@ impl<'a> Query<'a> {
     /// changes one bucket and nothing else.
     pub fn endpoint_buckets(&self, service: &ServiceKey) -> u32 {
         self.ask(Key::EndpointBuckets(service.clone()));
-        let buckets = self.store.endpoints.set(service).map_or(1, super::endpoints::Set::buckets);
+        let buckets = self.store.endpoints.set(service).map_or(1, Set::buckets);
         u32::try_from(buckets).unwrap_or(u32::MAX)
     }
 
     /// Service accounts of a service's endpoints (namespace, name), sorted.
-    pub fn accounts(
-        &self,
-        service: &ServiceKey,
-    ) -> impl Iterator<Item = &'a (Arc<str>, Arc<str>)> + use<'a> {
+    pub fn accounts(&self, service: &ServiceKey) -> impl Iterator<Item = &'a Account> + use<'a> {
         self.ask(Key::Accounts(service.clone()));
-        self.store.endpoints.set(service).into_iter().flat_map(|set| set.accounts())
+        self.store.endpoints.set(service).into_iter().flat_map(Set::accounts)
     }
 
     /// Whether every endpoint of a service speaks mesh TLS, and there is one.
     pub fn all_mesh_tls(&self, service: &ServiceKey) -> bool {
         self.ask(Key::Accounts(service.clone()));
-        self.store.endpoints.set(service).is_some_and(super::endpoints::Set::all_mesh_tls)
+        self.store.endpoints.set(service).is_some_and(Set::all_mesh_tls)
     }
 
     /// Addresses of a service's endpoints, sorted.
     pub fn addresses(&self, service: &ServiceKey) -> impl Iterator<Item = IpAddr> + use<'a> {
         self.ask(Key::Addresses(service.clone()));
-        self.store.endpoints.set(service).into_iter().flat_map(|set| set.addresses())
+        self.store.endpoints.set(service).into_iter().flat_map(Set::addresses)
     }
 
     /// Namespaces that have directory entries, each with its number of buckets.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use lateen_api::object::ObjectRef;
 
 use crate::key::Key;
-use crate::node::{EndpointPorts, RawEndpoint, ServiceKey, WorkloadKey};
+use crate::node::{Account, EndpointPorts, RawEndpoint, ServiceKey, WorkloadKey};
 use crate::store::Touched;
 use crate::store::directory::bucket_of;
 
@@ -39,8 +39,7 @@ impl EntryId {
 pub(crate) struct Entry {
     pub raw: Arc<RawEndpoint>,
     pub workload: Option<WorkloadKey>,
-    /// Namespace and name of its service account.
-    pub account: Option<(Arc<str>, Arc<str>)>,
+    pub account: Option<Account>,
     pub mesh_tls: bool,
 }
 
@@ -78,7 +77,7 @@ pub(crate) struct EndpointEntry<'a> {
 pub(crate) struct Set {
     entries: BTreeMap<EntryId, Entry>,
     buckets: Vec<BTreeMap<Arc<str>, BTreeSet<EntryId>>>,
-    accounts: BTreeMap<Option<(Arc<str>, Arc<str>)>, usize>,
+    accounts: BTreeMap<Option<Account>, usize>,
     /// Entries where no mesh TLS is spoken.
     plain: usize,
     addresses: BTreeMap<IpAddr, usize>,
@@ -135,7 +134,7 @@ impl Set {
     }
 
     /// Namespaces and names of all known service accounts.
-    pub fn accounts(&self) -> impl Iterator<Item = &(Arc<str>, Arc<str>)> {
+    pub fn accounts(&self) -> impl Iterator<Item = &Account> {
         self.accounts.keys().flatten()
     }
 
