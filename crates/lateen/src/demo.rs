@@ -203,7 +203,7 @@ fn start_application(
                 &listen.to_string(),
                 "--application",
                 application,
-                "--version",
+                "--release",
                 version,
             ],
         ),

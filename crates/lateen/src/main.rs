@@ -57,7 +57,7 @@ enum Command {
         #[arg(long)]
         application: String,
         #[arg(long)]
-        version: String,
+        release: String,
     },
     /// Be the demo's visitor.
     #[command(hide = true)]
@@ -89,8 +89,8 @@ fn run(command: Command) -> anyhow::Result<i32> {
         Command::ProxyStatus(arguments) => {
             single_threaded()?.block_on(commands::proxy_status::run(arguments))
         }
-        Command::DemoBackend { listen, application, version } => single_threaded()?
-            .block_on(demo::backend::serve(listen, application, version))
+        Command::DemoBackend { listen, application, release } => single_threaded()?
+            .block_on(demo::backend::serve(listen, application, release))
             .map(|()| 0),
         Command::DemoVisitor { errands, pause_ms } => single_threaded()?
             .block_on(demo::visitor::run(errands, Duration::from_millis(pause_ms)))

@@ -44,7 +44,7 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<i32> {
 
 fn table(proxies: &Value) -> String {
     let mut table = comfy_table::Table::new();
-    table.load_preset(comfy_table::presets::NOTHING);
+    table.load_style(comfy_table::presets::NOTHING);
     table.set_header(["PROXY", "STATUS", "CONNECTED SINCE", "CUT", "LAST REFUSAL"]);
     for proxy in proxies.as_array().into_iter().flatten() {
         let show = |field: &str| match &proxy[field] {

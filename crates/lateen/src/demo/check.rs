@@ -31,7 +31,7 @@ pub struct Site {
 
 impl Site {
     /// Where `workload` of the shop sees port 80 of `service`.
-    fn seen_from(&self, workload: &str, service: &str) -> anyhow::Result<SocketAddr> {
+    pub(super) fn seen_from(&self, workload: &str, service: &str) -> anyhow::Result<SocketAddr> {
         let host = format!("{service}.shop.svc.cluster.local");
         self.addresses.service("shop", workload, &host, 80)
     }
