@@ -117,7 +117,7 @@ fn refusal_of(status: &Status) -> Refusal {
 
 async fn expire(outlet: Outlet, age: Duration) {
     tokio::time::sleep(age).await;
-    outlet.close(Status::unavailable("the stream is old; prove who you are again")).await;
+    outlet.close(Status::ok("the stream is old; prove who you are again")).await;
 }
 
 /// Up to a tenth more or less, so that streams that began together do not end together.

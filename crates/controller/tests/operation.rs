@@ -128,7 +128,7 @@ async fn an_old_stream_ends_and_its_client_comes_back_for_nothing() {
     while ends < 3 {
         match proxy.next().await {
             Seen::Disconnected(end) => {
-                assert!(end.reason.contains("prove who you are again"), "{}", end.reason);
+                assert_eq!(end.code, Some(tonic::Code::Ok));
                 ends += 1;
             }
             Seen::Connected => {}

@@ -126,6 +126,11 @@ impl Server {
 }
 
 fn client(address: SocketAddr, node: &str) -> DeltaStream {
+    patient_client(address, node, Duration::from_millis(50))
+}
+
+/// A client with another longest wait.
+fn patient_client(address: SocketAddr, node: &str, limit: Duration) -> DeltaStream {
     let mut target = Target::new(address.to_string());
     target.token = Some(Arc::new(|| Ok("secret\n".to_owned())));
     DeltaStream::new(
@@ -135,7 +140,7 @@ fn client(address: SocketAddr, node: &str) -> DeltaStream {
             type_url: TYPE.to_owned(),
             subscriptions: BTreeSet::from(["*".to_owned()]),
             known: BTreeMap::new(),
-            backoff: Backoff::new(Duration::from_millis(10), Duration::from_millis(50), || 0.5),
+            backoff: Backoff::new(Duration::from_millis(10), limit, || 0.5),
             max_response: 1 << 22,
         },
     )
@@ -257,6 +262,27 @@ async fn what_was_applied_is_known_on_the_next_connection() {
     let stream = server.accept().await;
     assert_eq!(stream.known, BTreeMap::from([("b".to_owned(), "v1".to_owned())]));
     assert_eq!(stream.subscribe, ["*", "host/a"]);
+}
+
+#[tokio::test]
+async fn a_stream_that_ends_in_order_is_made_again_at_once() {
+    let mut server = Server::any().await;
+    let mut short = patient_client(server.address, "n1", Duration::from_secs(3600));
+    connected(&mut short).await;
+    server.accept().await.outlet.close(Status::ok("")).await;
+    let end = disconnected(&mut short).await;
+    assert_eq!(end.code, Some(Code::Ok));
+    assert!(end.retry_in > Duration::ZERO, "one that served nobody is not called at once");
+
+    let mut long = client(server.address, "n1");
+    connected(&mut long).await;
+    let stream = server.accept().await;
+    // Longer than the longest wait: it did serve.
+    assert!(timeout(Duration::from_millis(60), long.next()).await.is_err());
+    stream.outlet.close(Status::ok("")).await;
+    let end = disconnected(&mut long).await;
+    assert_eq!((end.code, end.retry_in), (Some(Code::Ok), Duration::ZERO));
+    connected(&mut long).await;
 }
 
 #[tokio::test]

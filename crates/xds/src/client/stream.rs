@@ -69,7 +69,8 @@ pub struct Response {
 /// How a connection ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Disconnected {
-    /// The status that the server ended the stream with; `None`: it never was asked.
+    /// The status that the server ended the stream with, `Ok` when it only wants the client to come
+    /// back; `None`: it never was asked.
     pub code: Option<Code>,
     /// For people.
     pub reason: String,
@@ -156,16 +157,13 @@ impl DeltaStream {
                 },
                 Phase::Connected { responses, since, .. } => {
                     let message = responses.message().await;
-                    let long = since.elapsed() >= self.backoff.limit();
-                    if long || matches!(message, Ok(Some(_))) {
+                    let is_long = since.elapsed() >= self.backoff.limit();
+                    if is_long || matches!(message, Ok(Some(_))) {
                         self.backoff.reset();
                     }
                     match message {
                         Ok(Some(response)) => return Event::Response(response.into()),
-                        Ok(None) => {
-                            let reason = "the control plane ended the stream".to_owned();
-                            return self.disconnected(Some(Code::Ok), reason);
-                        }
+                        Ok(None) => return self.ended(is_long),
                         Err(status) => {
                             return self.disconnected(Some(status.code()), describe(&status));
                         }
@@ -294,8 +292,20 @@ impl DeltaStream {
         Phase::Connecting { requests, attempt }
     }
 
+    /// The server ended the stream in order. One that served for long enough that this cannot
+    /// become a busy loop is called again at once: it wants to be.
+    fn ended(&mut self, is_long: bool) -> Event {
+        let retry_in = if is_long { Duration::ZERO } else { self.backoff.next_delay() };
+        let reason = "the control plane ended the stream".to_owned();
+        self.retry(Some(Code::Ok), reason, retry_in)
+    }
+
     fn disconnected(&mut self, code: Option<Code>, reason: String) -> Event {
         let retry_in = self.backoff.next_delay();
+        self.retry(code, reason, retry_in)
+    }
+
+    fn retry(&mut self, code: Option<Code>, reason: String, retry_in: Duration) -> Event {
         self.phase = Phase::Waiting(Box::pin(tokio::time::sleep(retry_in)));
         Event::Disconnected(Disconnected { code, reason, retry_in })
     }
