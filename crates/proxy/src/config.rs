@@ -11,6 +11,7 @@
 mod client;
 mod credentials;
 mod demand;
+mod in_force;
 mod node;
 mod store;
 mod usage;
@@ -35,6 +36,7 @@ pub use node::node_id;
 use crate::handover::Resource;
 use crate::telemetry::Reason;
 use demand::Demand;
+use in_force::InForce;
 
 /// The plan in force, and what workers may ask of it. Clones share everything.
 #[derive(Debug, Clone)]
@@ -51,7 +53,7 @@ struct Shared {
     changed: watch::Sender<u64>,
     ready: watch::Sender<bool>,
     status: Mutex<Status>,
-    resources: Mutex<Arc<Vec<Resource>>>,
+    resources: InForce,
     demand: Demand,
 }
 
@@ -118,7 +120,7 @@ impl Plans {
             changed: watch::Sender::new(0),
             ready: watch::Sender::new(false),
             status: Mutex::default(),
-            resources: Mutex::default(),
+            resources: InForce::default(),
             demand,
         };
         (Self { shared: Arc::new(shared) }, wanted)
@@ -128,7 +130,7 @@ impl Plans {
     #[must_use]
     pub fn fixed(plan: Arc<Plan>) -> Self {
         let (plans, _) = Self::new();
-        plans.swap(plan, Arc::default());
+        plans.swap(plan);
         plans
     }
 
@@ -136,7 +138,9 @@ impl Plans {
     #[cfg(test)]
     pub(crate) fn fixed_with(plan: Arc<Plan>, resources: Vec<Resource>) -> Self {
         let (plans, _) = Self::new();
-        plans.swap(plan, Arc::new(resources));
+        let resources = store::received(resources);
+        plans.shared.resources.change(&lateen_xds::cut::Cut { resources, ..Default::default() });
+        plans.swap(plan);
         plans
     }
 
@@ -174,8 +178,8 @@ impl Plans {
     /// The resources in force, in the order of their names: what a successor starts with and what
     /// the admin endpoint shows.
     #[must_use]
-    pub fn resources(&self) -> Arc<Vec<Resource>> {
-        Arc::clone(&self.shared.resources.lock().unwrap_or_else(PoisonError::into_inner))
+    pub fn resources(&self) -> Vec<Resource> {
+        self.shared.resources.copy()
     }
 
     /// Waits until the details of a directory entry are in the plan, no longer than `limit`. Then
@@ -220,9 +224,8 @@ impl Plans {
         !status.connected && status.since.is_some_and(|since| since.elapsed() > limit)
     }
 
-    fn swap(&self, plan: Arc<Plan>, resources: Arc<Vec<Resource>>) {
+    fn swap(&self, plan: Arc<Plan>) {
         self.shared.plan.store(plan);
-        *self.shared.resources.lock().unwrap_or_else(PoisonError::into_inner) = resources;
         self.shared.ready.send_replace(true);
         self.announce();
     }

@@ -4,6 +4,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::telemetry;
+
 /// Settings of a proxy. [`Settings::new`] gives the defaults.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -34,6 +36,8 @@ pub struct Settings {
     pub limits: Limits,
     /// Time limits.
     pub timeouts: Timeouts,
+    /// Bounds of the metrics, and how the access log is flushed.
+    pub telemetry: telemetry::Options,
 }
 
 /// What a proxy stands for.
@@ -159,6 +163,7 @@ impl Settings {
             ports: Ports::default(),
             limits: Limits::default(),
             timeouts: Timeouts::default(),
+            telemetry: telemetry::Options::default(),
         }
     }
 }

@@ -1,5 +1,7 @@
 //! The configuration client and the certificates against a real control plane.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
+
 use std::fs;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -245,7 +247,7 @@ async fn a_successor_needs_no_control_plane() {
     assert_eq!(predecessor.plans.need(API, NEED).await, Ok(()));
     mesh.down().await;
 
-    let left = predecessor.plans.resources().to_vec();
+    let left = predecessor.plans.resources();
     let successor = Proxy::start(&settings, left);
     assert!(*successor.plans.ready().borrow(), "at once");
     let plan = successor.plans.current();

@@ -42,7 +42,7 @@ pub struct Client {
     telemetry: Arc<Telemetry>,
     node_id: String,
     /// What telemetry and trust were last set from.
-    configured: Option<(v1::Settings, v1::Workload)>,
+    configured: Option<(v1::Settings, Option<v1::Workload>)>,
 }
 
 impl Client {
@@ -57,7 +57,7 @@ impl Client {
         random: impl FnMut() -> f64 + Send + 'static,
     ) -> (Self, Plans) {
         let (plans, wanted) = Plans::new();
-        let mut store = Store::new();
+        let mut store = Store::new(plans.shared.resources.clone());
         let inherited = match inherited.is_empty() {
             true => None,
             false => store
@@ -180,7 +180,6 @@ impl Client {
             "a cut is applied"
         );
         self.configure(&plan);
-        let resources = Arc::new(self.store.resources());
         self.status(|status| {
             status.cut = Some(cut.sequence);
             status.applied += 1;
@@ -190,26 +189,26 @@ impl Client {
             self.forget(host);
             self.plans.shared.demand.unknown(host);
         }
-        self.plans.swap(plan, resources);
+        self.plans.swap(plan);
     }
 
     /// Tells telemetry and trust what they take from the configuration.
     fn configure(&mut self, plan: &lateen_engine::Plan) {
         let settings = plan.settings().message();
-        let workload = plan.workload().cloned().unwrap_or_default();
-        if let Some((known, own)) = &self.configured
-            && known == settings
-            && *own == workload
-        {
+        let same = |(known, own): &(v1::Settings, Option<v1::Workload>)| {
+            known == settings && own.as_ref() == plan.workload()
+        };
+        if self.configured.as_ref().is_some_and(same) {
             return;
         }
+        let workload = plan.workload().cloned().unwrap_or_default();
         let own = OwnWorkload::new(&workload, &settings.trust_domain, &self.node_id);
         let access_log = settings.access_log.clone().unwrap_or_default();
         for problem in self.telemetry.configure(own, &access_log) {
             tracing::warn!(%problem);
         }
         self.certificates.trust(settings);
-        self.configured = Some((settings.clone(), workload));
+        self.configured = Some((settings.clone(), plan.workload().cloned()));
     }
 
     fn subscribe(&mut self, host: &str) {

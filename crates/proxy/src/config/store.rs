@@ -2,7 +2,7 @@
 //!
 //! No I/O in here: what a response means, and what is answered, is decided by its bytes alone.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use lateen_engine::{Plan, Resources};
@@ -11,7 +11,7 @@ use lateen_xds::client::Response;
 use lateen_xds::cut::{Chunk, Cut, CutAssembler, Marker};
 use prost::Message;
 
-use super::compact;
+use super::in_force::InForce;
 use crate::handover::Resource;
 
 /// Name of the resource that ends each response.
@@ -26,8 +26,8 @@ const LARGEST_CUT: usize = 256 * 1024 * 1024;
 pub(super) struct Store {
     assembler: CutAssembler,
     engine: Resources,
-    /// What the plan was compiled from, by name.
-    bodies: BTreeMap<Arc<str>, Resource>,
+    /// What the plan was compiled from.
+    in_force: InForce,
     /// Changes that were refused. The control plane does not send them again on this stream, so
     /// they are tried together with what comes next: when the object at fault is mended, what was
     /// refused with it takes effect.
@@ -59,12 +59,12 @@ pub(super) struct Applied {
 }
 
 impl Store {
-    /// A store without resources.
-    pub(super) fn new() -> Self {
+    /// A store without resources; those that come are put into `in_force`.
+    pub(super) fn new(in_force: InForce) -> Self {
         Self {
             assembler: CutAssembler::new(LARGEST_CUT),
             engine: Resources::new(),
-            bodies: BTreeMap::new(),
+            in_force,
             refused: None,
         }
     }
@@ -74,15 +74,7 @@ impl Store {
     /// # Errors
     /// When it does not make a plan; the store is then as it was.
     pub(super) fn inherit(&mut self, resources: Vec<Resource>) -> Result<Applied, String> {
-        let resources = resources
-            .into_iter()
-            .map(|resource| lateen_xds::Resource {
-                name: resource.name.into(),
-                version: resource.version.into(),
-                body: resource.body,
-            })
-            .collect();
-        self.apply(Cut { resources, ..Cut::default() })
+        self.apply(Cut { resources: received(resources), ..Cut::default() })
     }
 
     /// Takes a response.
@@ -108,9 +100,10 @@ impl Store {
         self.refused = None;
     }
 
-    /// The resources in force, by name.
+    /// The resources in force, in the order of their names.
+    #[cfg(test)]
     pub(super) fn resources(&self) -> Vec<Resource> {
-        self.bodies.values().cloned().collect()
+        self.in_force.copy()
     }
 
     fn complete(&mut self, cut: Cut) -> Outcome {
@@ -149,9 +142,7 @@ impl Store {
             }
             None => true,
         });
-        for resource in &mut cut.resources {
-            resource.body = compact(&resource.body);
-        }
+        InForce::compact(&mut cut);
         let changes = lateen_engine::Cut {
             upserts: cut
                 .resources
@@ -161,19 +152,21 @@ impl Store {
             removed: cut.removed.iter().map(ToString::to_string).collect(),
         };
         let plan = self.engine.apply(&changes).map_err(|rejected| rejected.to_string())?;
-        for name in &cut.removed {
-            self.bodies.remove(name);
-        }
-        for lateen_xds::Resource { name, version, body } in &cut.resources {
-            let resource = Resource {
-                name: name.to_string(),
-                version: version.to_string(),
-                body: body.clone(),
-            };
-            self.bodies.insert(Arc::clone(name), resource);
-        }
+        self.in_force.change(&cut);
         Ok(Applied { plan, cut, unknown })
     }
+}
+
+/// A predecessor's resources as if they had just come.
+pub(super) fn received(resources: Vec<Resource>) -> Vec<lateen_xds::Resource> {
+    resources
+        .into_iter()
+        .map(|Resource { name, version, body }| lateen_xds::Resource {
+            name: name.into(),
+            version: version.into(),
+            body,
+        })
+        .collect()
 }
 
 /// Parts a response into what it carries and the marker that it ends with.

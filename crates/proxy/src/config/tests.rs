@@ -107,7 +107,7 @@ fn details(host: &str) -> Vec<lateen_xds::Resource> {
 
 #[test]
 fn a_cut_takes_effect_with_its_last_response() {
-    let mut store = Store::new();
+    let mut store = Store::new(InForce::default());
     let mut cut = vec![settings("cluster.local"), directory(&[REVIEWS])];
     cut.extend(details(REVIEWS));
     let responses = responses(1, cut, &[], 1);
@@ -131,7 +131,7 @@ fn a_cut_that_breaks_anywhere_is_seen_whole_or_not_at_all() {
     new.extend(details("new"));
     let cut = || responses(2, new.clone(), &[], 1);
     for broken_after in 0..=cut().len() {
-        let mut store = Store::new();
+        let mut store = Store::new(InForce::default());
         applied(store.take(&whole(1, old.clone())));
         let before = store.resources();
         for (index, response) in cut().iter().take(broken_after).enumerate() {
@@ -157,7 +157,7 @@ fn a_cut_that_breaks_anywhere_is_seen_whole_or_not_at_all() {
 
 #[test]
 fn what_is_refused_changes_nothing_and_takes_effect_when_mended() {
-    let mut store = Store::new();
+    let mut store = Store::new(InForce::default());
     applied(store.take(&whole(1, vec![settings("cluster.local"), directory(&["a", "b"])])));
     let good = store.resources();
 
@@ -182,7 +182,7 @@ fn what_is_refused_changes_nothing_and_takes_effect_when_mended() {
 
 #[test]
 fn removals_and_hosts_that_do_not_exist() {
-    let mut store = Store::new();
+    let mut store = Store::new(InForce::default());
     let mut cut = vec![directory(&[REVIEWS])];
     cut.extend(details(REVIEWS));
     applied(store.take(&whole(1, cut)));
@@ -223,7 +223,7 @@ fn what_makes_no_sense_is_broken() {
         ),
     ];
     for (case, responses) in table {
-        let mut store = Store::new();
+        let mut store = Store::new(InForce::default());
         let outcome = responses.iter().map(|response| store.take(response)).last().unwrap();
         assert!(matches!(outcome, Outcome::Broken(_)), "{case}: {outcome:?}");
         // The next stream begins afresh.
@@ -234,12 +234,12 @@ fn what_makes_no_sense_is_broken() {
 
 #[test]
 fn a_successor_starts_with_what_its_predecessor_had() {
-    let mut predecessor = Store::new();
+    let mut predecessor = Store::new(InForce::default());
     let mut cut = vec![settings("cluster.local"), directory(&[REVIEWS])];
     cut.extend(details(REVIEWS));
     applied(predecessor.take(&whole(1, cut)));
 
-    let mut successor = Store::new();
+    let mut successor = Store::new(InForce::default());
     let inherited = successor.inherit(predecessor.resources()).unwrap();
     assert!(inherited.plan.has_details(REVIEWS));
     assert_eq!(successor.resources(), predecessor.resources());
@@ -249,7 +249,7 @@ fn a_successor_starts_with_what_its_predecessor_had() {
         version: String::new(),
         body: Bytes::from_static(b"\xff"),
     }];
-    assert!(Store::new().inherit(broken).is_err());
+    assert!(Store::new(InForce::default()).inherit(broken).is_err());
 }
 
 /// Plans with a status, and where the hosts that workers ask for come out.
@@ -266,7 +266,7 @@ fn plans(connected: bool) -> (Plans, mpsc::Receiver<String>) {
 fn plan_with(host: &str) -> Arc<Plan> {
     let mut cut = vec![directory(&[host])];
     cut.extend(details(host));
-    applied(Store::new().take(&whole(1, cut))).plan
+    applied(Store::new(InForce::default()).take(&whole(1, cut))).plan
 }
 
 const LIMIT: Duration = Duration::from_secs(1);
@@ -278,9 +278,9 @@ async fn details_that_arrive_end_the_wait() {
         tokio::join!(plans.need(REVIEWS, LIMIT), plans.need(REVIEWS, LIMIT), async {
             assert_eq!(wanted.recv().await.as_deref(), Some(REVIEWS));
             // A plan that says nothing of it does not end the wait.
-            plans.swap(Arc::new(Plan::default()), Arc::default());
+            plans.swap(Arc::new(Plan::default()));
             tokio::time::sleep(Duration::from_millis(300)).await;
-            plans.swap(plan_with(REVIEWS), Arc::default());
+            plans.swap(plan_with(REVIEWS));
             wanted.try_recv().is_err()
         });
     assert_eq!((first, second), (Ok(()), Ok(())));

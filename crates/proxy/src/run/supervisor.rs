@@ -22,7 +22,7 @@ use crate::dns::{self, Resolver};
 use crate::handover::{Door, Estate, HandoverError, Predecessor, Successor};
 use crate::listen::{Inherited, bind};
 use crate::settings::Settings;
-use crate::telemetry::{Options, Telemetry};
+use crate::telemetry::Telemetry;
 use crate::tls::{GatewayConfigs, MeshServer};
 use crate::worker::{Clock, DrainSignal, Parts};
 
@@ -94,7 +94,7 @@ impl Supervisor {
             Vec::new()
         });
         let certificates = Certificates::new(roots);
-        let telemetry = Telemetry::new(Options::default()).map_err(StartError::system("thread"))?;
+        let telemetry = Telemetry::new(settings.telemetry).map_err(StartError::system("thread"))?;
         let (predecessor, estate) = match predecessor {
             Some((predecessor, estate)) => (Some(predecessor), estate),
             None => (None, Estate::default()),
@@ -305,7 +305,7 @@ impl Supervisor {
         let estate = Estate {
             sockets,
             certificate: certificate.map(|certificate| certificate.hand_over()),
-            resources: self.plans.resources().as_ref().clone(),
+            resources: self.plans.resources(),
         };
         tracing::info!(sockets = estate.sockets.len(), "handing over to a successor");
         tokio::task::spawn_blocking(move || successor.give(&estate))

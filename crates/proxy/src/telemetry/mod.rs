@@ -47,8 +47,8 @@ use access_log::{Format, Writer};
 use failures::Ring;
 use metrics::Collector;
 
-/// A worker's reference to the access log in force: counted without atomics.
-type SharedFormat = Rc<Arc<Format>>;
+/// The access log in force, a worker's own copy of it: shared between exchanges without atomics.
+type SharedFormat = Rc<Format>;
 
 /// What can be set of telemetry.
 #[derive(Debug, Clone, Copy)]
@@ -83,8 +83,8 @@ pub struct Telemetry {
 /// What the configuration says about telemetry.
 #[derive(Debug)]
 struct Configured {
-    own: Arc<OwnWorkload>,
-    access_log: Option<Arc<Format>>,
+    own: OwnWorkload,
+    access_log: Option<Format>,
 }
 
 /// The parts of a shard that others read.
@@ -117,7 +117,7 @@ impl Telemetry {
     /// # Errors
     /// When the system gives no thread for the access log.
     pub fn new(options: Options) -> std::io::Result<Arc<Self>> {
-        let configured = Configured { own: Arc::new(OwnWorkload::unknown()), access_log: None };
+        let configured = Configured { own: OwnWorkload::unknown(), access_log: None };
         Ok(Arc::new(Self {
             options,
             writer: Writer::start()?,
@@ -140,9 +140,8 @@ impl Telemetry {
     /// Takes over what the configuration says. The strings are for people: what of the access
     /// log's format is not honoured.
     pub fn configure(&self, own: OwnWorkload, access_log: &v1::AccessLog) -> Vec<String> {
-        let (format, problems) = Format::compile(access_log);
-        let access_log = format.map(Arc::new);
-        self.configured.store(Arc::new(Configured { own: Arc::new(own), access_log }));
+        let (access_log, problems) = Format::compile(access_log);
+        self.configured.store(Arc::new(Configured { own, access_log }));
         self.generation.fetch_add(1, Ordering::Release);
         problems
     }

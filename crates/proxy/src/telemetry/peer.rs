@@ -257,7 +257,14 @@ impl<'a> From<&'a Template> for Peer<'a> {
 /// Metadata that a worker has decoded, by the peers' ids.
 #[derive(Debug, Default)]
 pub(super) struct PeerCache {
-    by_id: FxHashMap<Box<[u8]>, (HeaderValue, Option<Rc<PeerMetadata>>)>,
+    by_id: FxHashMap<Box<[u8]>, Decoded>,
+}
+
+/// A header, and what it says if it can be read.
+#[derive(Debug)]
+struct Decoded {
+    header: HeaderValue,
+    peer: Option<Rc<PeerMetadata>>,
 }
 
 impl PeerCache {
@@ -277,16 +284,16 @@ impl PeerCache {
     }
 
     fn decode(&mut self, id: &[u8], metadata: &HeaderValue) -> Option<Rc<PeerMetadata>> {
-        if let Some((known, peer)) = self.by_id.get(id)
-            && known == metadata
+        if let Some(known) = self.by_id.get(id)
+            && known.header == metadata
         {
-            return peer.clone();
+            return known.peer.clone();
         }
         if self.by_id.len() >= CACHED {
             self.by_id.clear();
         }
         let peer = PeerMetadata::decode(metadata.as_bytes()).map(Rc::new);
-        self.by_id.insert(id.into(), (metadata.clone(), peer.clone()));
+        self.by_id.insert(id.into(), Decoded { header: metadata.clone(), peer: peer.clone() });
         peer
     }
 }

@@ -36,7 +36,7 @@ pub struct Shard {
 
 #[derive(Debug, Clone)]
 struct Current {
-    own: Rc<Arc<OwnWorkload>>,
+    own: Rc<OwnWorkload>,
     access_log: Option<SharedFormat>,
 }
 
@@ -81,7 +81,7 @@ impl Shard {
 
     /// The proxy's own workload.
     #[must_use]
-    pub fn own(&self) -> Rc<Arc<OwnWorkload>> {
+    pub fn own(&self) -> Rc<OwnWorkload> {
         self.refresh();
         Rc::clone(&self.current.borrow().own)
     }
@@ -208,8 +208,8 @@ impl Current {
     fn of(telemetry: &Telemetry) -> Self {
         let configured = telemetry.configured.load();
         Self {
-            own: Rc::new(Arc::clone(&configured.own)),
-            access_log: configured.access_log.as_ref().map(|format| Rc::new(Arc::clone(format))),
+            own: Rc::new(configured.own.clone()),
+            access_log: configured.access_log.clone().map(Rc::new),
         }
     }
 }

@@ -71,7 +71,7 @@ pub(super) fn timestamp_text(time: std::time::SystemTime) -> String {
 }
 
 /// A compiled access log: what to write for each exchange, and where.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Format {
     /// Headers of the request that it shows.
     pub(super) request_headers: Vec<HeaderName>,
@@ -83,7 +83,7 @@ pub struct Format {
     file: Arc<Path>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 enum Layout {
     Text(Vec<Piece>),
     Json(Vec<Member>),
@@ -97,14 +97,14 @@ enum Piece {
 }
 
 /// A member of the JSON object.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Member {
     /// The key with its quotes and colon, as it is written.
     key: Box<str>,
     value: Value,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 enum Value {
     /// One operator alone keeps its type: numbers stay numbers, what is missing is `null`.
     Typed(Operator),

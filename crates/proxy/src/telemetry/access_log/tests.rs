@@ -14,9 +14,9 @@ fn config(encoding: v1::access_log::Encoding, format: &str) -> v1::AccessLog {
     }
 }
 
-fn compile(encoding: v1::access_log::Encoding, format: &str) -> (Rc<Arc<Format>>, Vec<String>) {
+fn compile(encoding: v1::access_log::Encoding, format: &str) -> (Rc<Format>, Vec<String>) {
     let (format, problems) = Format::compile(&config(encoding, format));
-    (Rc::new(Arc::new(format.unwrap())), problems)
+    (Rc::new(format.unwrap()), problems)
 }
 
 fn line(format: &Format, entry: Entry<'_>) -> String {
@@ -26,7 +26,7 @@ fn line(format: &Format, entry: Entry<'_>) -> String {
 }
 
 /// The line of an HTTP exchange with the headers that clients usually send.
-fn http_line(format: &Rc<Arc<Format>>, exchange: Exchange<'_>) -> String {
+fn http_line(format: &Rc<Format>, exchange: Exchange<'_>) -> String {
     let mut captured = Captured::new(Some(Rc::clone(format)));
     captured.request(&headers(&[
         ("user-agent", "curl/8.5.0"),
