@@ -27,13 +27,22 @@ pub struct Compiler {
     store: Store,
     scopes: Scopes,
     memo: Memo<Value>,
-    /// What connected proxies say of workloads, by workload.
-    clients: FxHashMap<WorkloadKey, Arc<Workload>>,
-    /// A change of one of these may give a client another scope.
-    watched: FxHashSet<Key>,
+    clients: FxHashMap<WorkloadKey, Connected>,
+    /// A change of one of these may give a client another scope; with the number of clients that
+    /// it concerns.
+    watched: FxHashMap<Key, usize>,
     /// What became stale because a client came or went, and nobody was told yet.
     untold: Vec<Task>,
     counters: Counters,
+}
+
+/// A client whose proxy is connected.
+#[derive(Debug)]
+struct Connected {
+    /// What it says of its workload.
+    workload: Arc<Workload>,
+    /// What its scope was read from.
+    watched: FxHashSet<Key>,
 }
 
 /// What the memo keeps.
@@ -54,7 +63,7 @@ impl Compiler {
             scopes: Scopes::default(),
             memo: Memo::default(),
             clients: FxHashMap::default(),
-            watched: FxHashSet::default(),
+            watched: FxHashMap::default(),
             untold: Vec::new(),
             counters: Counters::default(),
         }
@@ -96,7 +105,8 @@ impl Compiler {
 
     fn touch(&mut self, touched: &Touched) -> Changes {
         let mut changes = Changes {
-            scopes: touched.selectors || touched.keys.iter().any(|key| self.watched.contains(key)),
+            scopes: touched.selectors
+                || touched.keys.iter().any(|key| self.watched.contains_key(key)),
             ..Changes::default()
         };
         let untold = std::mem::take(&mut self.untold);
@@ -118,10 +128,32 @@ impl Compiler {
     /// when its proxy is gone.
     pub fn scope(&mut self, client: &Client) -> ScopeId {
         let key = self.note(client);
-        let (scope, asked) = self.facts(client, &key);
-        self.watched.insert(Key::Workload(key));
-        self.watched.extend(asked);
+        let (scope, mut asked) = self.facts(client, &key);
+        asked.insert(Key::Workload(key.clone()));
+        self.watch(&key, asked);
         self.scopes.intern(scope)
+    }
+
+    /// Watches for a client what its scope was read from, instead of what it was before.
+    fn watch(&mut self, client: &WorkloadKey, keys: FxHashSet<Key>) {
+        for key in &keys {
+            *self.watched.entry(key.clone()).or_default() += 1;
+        }
+        if let Some(connected) = self.clients.get_mut(client) {
+            let former = std::mem::replace(&mut connected.watched, keys);
+            self.unwatch(former);
+        }
+    }
+
+    fn unwatch(&mut self, keys: FxHashSet<Key>) {
+        for key in keys {
+            if let Some(count) = self.watched.get_mut(&key) {
+                *count -= 1;
+                if *count == 0 {
+                    self.watched.remove(&key);
+                }
+            }
+        }
     }
 
     /// What decides what a client sees, and what that was read from.
@@ -154,14 +186,18 @@ impl Compiler {
     fn note(&mut self, client: &Client) -> WorkloadKey {
         let workload = Arc::new(lower::client_workload(&self.options, client));
         let key = workload.key.clone();
-        let known = self.clients.get(&key);
-        if known != Some(&workload) {
+        let former = self.clients.get(&key).map(|known| Arc::clone(&known.workload));
+        if former.as_ref() != Some(&workload) {
             let mut touched = Touched::default();
-            let former = self.clients.insert(key.clone(), Arc::clone(&workload));
             self.store.set_client(&workload, true, &mut touched);
             if let Some(former) = former {
                 self.store.set_client(&former, false, &mut touched);
             }
+            let connected = self.clients.entry(key.clone()).or_insert_with(|| Connected {
+                workload: Arc::clone(&workload),
+                watched: FxHashSet::default(),
+            });
+            connected.workload = workload;
             self.store.settle(&mut touched);
             self.untold.append(&mut self.memo.touch(&touched.keys));
         }
@@ -171,10 +207,10 @@ impl Compiler {
     /// Forgets a client whose proxy is gone.
     pub fn release(&mut self, namespace: &str, name: &str) {
         let key = WorkloadKey { namespace: namespace.into(), name: name.into() };
-        self.watched.remove(&Key::Workload(key.clone()));
-        if let Some(workload) = self.clients.remove(&key) {
+        if let Some(connected) = self.clients.remove(&key) {
+            self.unwatch(connected.watched);
             let mut touched = Touched::default();
-            self.store.set_client(&workload, false, &mut touched);
+            self.store.set_client(&connected.workload, false, &mut touched);
             self.store.settle(&mut touched);
             self.untold.append(&mut self.memo.touch(&touched.keys));
         }

@@ -34,8 +34,16 @@ pub(crate) struct Memo<V> {
     entries: Vec<Option<Entry<V>>>,
     free: Vec<u32>,
     keys: FxHashMap<Key, u32>,
-    /// Tasks that read the key with this number.
-    readers: Vec<FxHashSet<u32>>,
+    /// By the number of the key. A key that nobody reads any more leaves its number to another.
+    readers: Vec<Readers>,
+    free_keys: Vec<u32>,
+}
+
+/// A key and the tasks that read it.
+#[derive(Debug)]
+struct Readers {
+    key: Key,
+    tasks: FxHashSet<u32>,
 }
 
 impl<V> Default for Memo<V> {
@@ -46,6 +54,7 @@ impl<V> Default for Memo<V> {
             free: Vec::new(),
             keys: FxHashMap::default(),
             readers: Vec::new(),
+            free_keys: Vec::new(),
         }
     }
 }
@@ -64,13 +73,16 @@ impl<V: Clone> Memo<V> {
             Some(number) => *number,
             None => self.allocate(task.clone()),
         };
-        if let Some(former) = self.entries[number as usize].take() {
-            for key in former.reads {
-                self.readers[key as usize].remove(&number);
+        let former = self.entries[number as usize].take();
+        // What is read again is not forgotten in between.
+        let still_read: FxHashSet<u32> = reads.iter().copied().collect();
+        for key in former.into_iter().flat_map(|former| former.reads) {
+            if !still_read.contains(&key) {
+                self.leave(key, number);
             }
         }
         for key in &reads {
-            self.readers[*key as usize].insert(number);
+            self.readers[*key as usize].tasks.insert(number);
         }
         self.entries[number as usize] = Some(Entry { task, value, fresh: true, reads });
     }
@@ -80,7 +92,7 @@ impl<V: Clone> Memo<V> {
         let mut stale = Vec::new();
         for key in keys {
             let Some(key) = self.keys.get(key) else { continue };
-            for number in &self.readers[*key as usize] {
+            for number in &self.readers[*key as usize].tasks {
                 if let Some(entry) = self.entries[*number as usize].as_mut()
                     && std::mem::replace(&mut entry.fresh, false)
                 {
@@ -104,10 +116,19 @@ impl<V: Clone> Memo<V> {
         let Some(number) = self.tasks.remove(task) else { return };
         if let Some(entry) = self.entries[number as usize].take() {
             for key in entry.reads {
-                self.readers[key as usize].remove(&number);
+                self.leave(key, number);
             }
         }
         self.free.push(number);
+    }
+
+    fn leave(&mut self, key: u32, task: u32) {
+        let readers = &mut self.readers[key as usize];
+        readers.tasks.remove(&task);
+        if readers.tasks.is_empty() {
+            self.keys.remove(&readers.key);
+            self.free_keys.push(key);
+        }
     }
 
     fn allocate(&mut self, task: Task) -> u32 {
@@ -123,9 +144,17 @@ impl<V: Clone> Memo<V> {
         if let Some(number) = self.keys.get(&key) {
             return *number;
         }
-        self.readers.push(FxHashSet::default());
-        let number =
-            u32::try_from(self.readers.len() - 1).expect("invariant: fewer than 2^32 keys");
+        let readers = Readers { key: key.clone(), tasks: FxHashSet::default() };
+        let number = match self.free_keys.pop() {
+            Some(number) => {
+                self.readers[number as usize] = readers;
+                number
+            }
+            None => {
+                self.readers.push(readers);
+                u32::try_from(self.readers.len() - 1).expect("invariant: fewer than 2^32 keys")
+            }
+        };
         self.keys.insert(key, number);
         number
     }
@@ -153,5 +182,10 @@ mod tests {
         memo.retain(|kept| *kept != task("a"));
         assert_eq!(memo.get(&task("a")), None);
         assert_eq!(memo.touch(&[host("c")]), []);
+
+        memo.retain(|_| false);
+        assert!(memo.keys.is_empty(), "keys that nobody reads are forgotten");
+        memo.put(task("d"), 4, [host("d")]);
+        assert_eq!(memo.touch(&[host("a"), host("d")]), [task("d")]);
     }
 }
