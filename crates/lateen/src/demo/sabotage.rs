@@ -11,7 +11,7 @@ pub enum Sabotage {
     MtlsOff,
     /// The policy of the root namespace is gone.
     PolicyRemoved,
-    /// An older VirtualService for the catalog sends everybody to the first version.
+    /// Another VirtualService for the catalog, which goes first, sends everybody to one version.
     WeightIgnored,
     /// The rule for `/fragile` retries nothing.
     RetryOff,
@@ -42,7 +42,10 @@ impl Sabotage {
                 folders.edit("60-policy.yaml", &[("\"/forbidden*\"", "\"/nothing-is-here\"")])
             }
             Self::WeightIgnored => folders.write("90-sabotage.yaml", WEIGHT_IGNORED),
-            Self::RetryOff => folders.edit("50-routes.yaml", &[("attempts: 3", "attempts: 0")]),
+            Self::RetryOff => folders.edit(
+                "50-routes.yaml",
+                &[("attempts: 3\n        perTryTimeout: 2s\n        retryOn: 5xx", "attempts: 0")],
+            ),
             Self::TimeoutOff => folders.edit("50-routes.yaml", &[("timeout: 0.5s", "timeout: 0s")]),
             Self::MetricMissing => Ok(()),
         }
@@ -77,9 +80,8 @@ const WEIGHT_IGNORED: &str = "\
 apiVersion: networking.istio.io/v1
 kind: VirtualService
 metadata:
-  name: catalog-first
+  name: all-to-the-first
   namespace: shop
-  creationTimestamp: \"2001-01-01T00:00:00Z\"
 spec:
   hosts:
     - catalog
