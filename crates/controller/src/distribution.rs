@@ -9,9 +9,12 @@
 //! - [`topics`]: which connections want which resource.
 //! - [`view`]: what one client wants, what it has, and the difference.
 //! - [`distributor`]: the state, and what each command does to it.
-//! - [`delivery`]: cuts on their way to one client.
+//! - [`connection`], [`delivery`]: one client's stream, and cuts on their way to it.
+//! - [`admission`]: who is served as which workload.
+//! - [`inventory`]: what the control plane itself reads from the objects.
 
 mod admission;
+mod connection;
 mod delivery;
 mod distributor;
 mod inventory;

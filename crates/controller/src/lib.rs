@@ -10,14 +10,14 @@
 //!                                        └──────→ certificates (the same port)
 //! ```
 //!
-//! - [`distribution`]: the one thread that owns the compiler and says who gets what. Everything
+//! - `distribution`: the one thread that owns the compiler and says who gets what. Everything
 //!   that a client sees comes from one state of the compiler: a cut.
-//! - [`stream`], [`node`]: the native stream's end of the xDS server.
-//! - [`authentication`]: who calls, by token or by client certificate.
-//! - [`certificates`]: Istio's certificate service.
-//! - [`listener`], [`serving`]: TCP and TLS, the server's own certificate.
+//! - `stream`, `node`: the native stream's end of the xDS server.
+//! - `authentication`: who calls, by token or by client certificate.
+//! - `certificates`: Istio's certificate service.
+//! - `listener`, `serving`: TCP and TLS, the server's own certificate.
 //! - [`tokens`]: the service accounts' tokens in the state folder.
-//! - [`monitoring`], [`metrics`], [`status`]: what can be seen from outside.
+//! - `monitoring`, `metrics`, [`status`]: what can be seen from outside.
 //!
 //! The control plane keeps nothing of a client but what its stream needs. It receives and stores
 //! no telemetry. A restart changes nothing for a client: versions are hashes of bytes, and a

@@ -8,7 +8,6 @@ use std::{
 
 use lateen_api::{Diagnostic, Kind, ObjectRef};
 use lateen_compiler::{Audience, Change, Changes, Client, Compiler, Output, ScopeId};
-use lateen_identity::SpiffeId;
 use lateen_mesh::{TYPE_URL, name::Name};
 use lateen_xds::server::Event;
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -18,6 +17,7 @@ use tonic::Status;
 use super::{
     Candidate, Command, ConnectionId, Facts, Intake, Lease,
     admission::admit,
+    connection::Connection,
     delivery::Delivery,
     inventory::Inventory,
     topics::Topics,
@@ -26,8 +26,7 @@ use super::{
 use crate::{
     metrics::{Metrics, PushTrigger},
     node::NodeId,
-    rfc3339,
-    status::{ProxyStatus, SyncState},
+    status::ProxyStatus,
 };
 
 /// Commands that are handled before something is sent, at most.
@@ -65,24 +64,6 @@ pub(super) struct Distributor {
     /// For leases to say that they ended; weak, since the thread ends with the last handle.
     leases: mpsc::WeakSender<Command>,
     runtime: tokio::runtime::Handle,
-}
-
-/// One stream that is served.
-struct Connection {
-    identity: SpiffeId,
-    node: NodeId,
-    client: Client,
-    scope: ScopeId,
-    /// The facts of the client may have changed: the view is of a scope that may not be its own.
-    is_rescoped: bool,
-    view: View,
-    delivery: Delivery,
-    /// When the oldest change was noticed that is not on its way yet.
-    stale_since: Option<Instant>,
-    version: String,
-    since: SystemTime,
-    acknowledged: u64,
-    refusal: Option<(String, SystemTime)>,
 }
 
 impl Distributor {
@@ -446,30 +427,7 @@ impl Distributor {
     }
 
     fn status(&self) -> Vec<ProxyStatus> {
-        let status = |connection: &Connection| {
-            let view = &connection.view;
-            let state = if view.is_in_flight() || view.is_stale() || connection.is_rescoped {
-                SyncState::Pending
-            } else if view.held_back() > 0 {
-                SyncState::Refused
-            } else {
-                SyncState::Synced
-            };
-            ProxyStatus {
-                proxy: connection.node.to_string(),
-                proxy_type: connection.node.proxy_type().to_owned(),
-                identity: connection.identity.to_string(),
-                proxy_version: connection.version.clone(),
-                status: state,
-                connected_since: rfc3339(connection.since),
-                cut: connection.acknowledged,
-                pending: view.pending(),
-                hosts: view.hosts(),
-                last_nack: connection.refusal.as_ref().map(|(reason, _)| reason.clone()),
-                last_nack_at: connection.refusal.as_ref().map(|(_, at)| rfc3339(*at)),
-            }
-        };
-        let mut all: Vec<ProxyStatus> = self.connections.values().map(status).collect();
+        let mut all: Vec<ProxyStatus> = self.connections.values().map(Connection::status).collect();
         all.sort_by(|a, b| a.proxy.cmp(&b.proxy));
         all
     }
