@@ -2,6 +2,8 @@
 
 mod support;
 
+use std::fs;
+
 use lateen_mesh::v1::resource::Body;
 use support::{
     Mesh, Proxy, Seen,
@@ -242,6 +244,37 @@ async fn a_proxy_that_does_not_answer_delays_nobody() {
     assert_eq!(status[0]["proxy"], "web-1.shop");
     assert_eq!(status[0]["status"], "PENDING");
     assert_eq!(status[0]["cut"], 0);
+}
+
+#[tokio::test]
+async fn what_a_client_that_goes_changes_is_told_to_the_others() {
+    let mesh = shop().await;
+    let whole = service("shop", "db", &[("db-1", "10.1.2.1")]);
+    let (endpoints, pod) = whole.rsplit_once("---").expect("a pod at the end");
+    mesh.write("db.yaml", endpoints);
+    mesh.write("pod.yaml", pod);
+    let slice = format!("endpoints/{}/80/0", host("db"));
+    let mut user = mesh.proxy("shop/web-1", "shop/web");
+    user.cut().await;
+    user.stream.subscribe([subscription("db")]);
+    user.cut().await;
+    let described = user.versions()[&slice].clone();
+    for _ in 0..3 {
+        let mut leaver = mesh.proxy("shop/db-1", "shop/db");
+        leaver.until("the eager part", |proxy| proxy.resources.contains_key("settings")).await;
+        // Its pod goes, while the endpoint stays: nobody knows whose it is.
+        fs::remove_file(mesh.yaml().join("pod.yaml")).expect("it is removed");
+        let Seen::Disconnected(_) = leaver.next().await else { panic!("still served") };
+        user.until("the stranger", |proxy| proxy.versions()[&slice] != described).await;
+        let mut other = mesh.proxy("shop/web-2", "shop/web");
+        other.cut().await;
+        other.stream.subscribe([subscription("db")]);
+        other.cut().await;
+        let expected = other.versions()[&slice].clone();
+        user.until("the same", |proxy| proxy.versions()[&slice] == expected).await;
+        mesh.write("pod.yaml", pod);
+        user.until("the pod", |proxy| proxy.versions()[&slice] == described).await;
+    }
 }
 
 #[tokio::test]
