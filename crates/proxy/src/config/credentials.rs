@@ -167,3 +167,66 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
 fn invalid(path: &Path, reason: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, format!("{}: {reason}", path.display()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The credentials, and the state folder that they are read from.
+    fn credentials(
+        tokens: &[&str],
+        workload: &str,
+        account: Option<&str>,
+    ) -> (Arc<Credentials>, tempfile::TempDir) {
+        let state = tempfile::tempdir().unwrap();
+        let folder = state.path().join("tokens/shop");
+        fs::create_dir_all(&folder).unwrap();
+        for name in tokens {
+            fs::write(folder.join(name), format!("token of {name}")).unwrap();
+        }
+        let mut settings = Settings::new("127.0.0.1:15012", "shop", workload, state.path());
+        settings.service_account = account.map(str::to_owned);
+        (Credentials::new(&settings), state)
+    }
+
+    #[test]
+    fn accounts_are_tried_in_turn_until_one_is_accepted() {
+        let (credentials, _state) =
+            credentials(&["api", "web", "web-front", ".swap"], "web-front-7f", None);
+        let mut tried = Vec::new();
+        for _ in 0..4 {
+            tried.push(credentials.token().unwrap());
+            credentials.refused();
+        }
+        assert_eq!(
+            tried,
+            ["token of web-front", "token of web", "token of api", "token of web-front"]
+        );
+        credentials.accepted();
+        credentials.refused();
+        assert_eq!(credentials.token().unwrap(), "token of web", "settled for good");
+        assert!(*credentials.settled.borrow());
+    }
+
+    #[test]
+    fn an_account_that_is_set_is_the_only_one() {
+        let (credentials, _state) = credentials(&["api", "web"], "web-1", Some("api"));
+        assert!(*credentials.settled.borrow());
+        credentials.refused();
+        assert_eq!(credentials.token().unwrap(), "token of api");
+        fs::write(credentials.tokens.join("api"), "a newer one").unwrap();
+        assert_eq!(credentials.token().unwrap(), "a newer one", "read each time");
+    }
+
+    #[test]
+    fn what_is_missing_is_named() {
+        let (credentials, _state) = credentials(&[], "web-1", None);
+        let token = credentials.token().unwrap_err().to_string();
+        assert!(token.starts_with("there is no token in "), "{token}");
+        let root = credentials.roots().unwrap_err().to_string();
+        assert!(root.contains("root-cert.pem"), "{root}");
+        fs::write(&credentials.root, "no certificate").unwrap();
+        let root = credentials.tls().unwrap_err().to_string();
+        assert!(root.contains("it holds no certificate"), "{root}");
+    }
+}
