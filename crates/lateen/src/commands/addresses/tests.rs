@@ -33,10 +33,7 @@ fn the_demo_has_its_places() {
     assert_eq!(orders.health, Some((proxy, 15021).into()));
     assert_eq!(orders.metrics, Some((proxy, 15020).into()));
     assert_eq!(orders.admin, Some((proxy, 15000).into()));
-    assert_eq!(
-        addresses.application("shop", "orders", 8080).unwrap(),
-        (application, 8080).into()
-    );
+    assert_eq!(addresses.application("shop", "orders", 8080).unwrap(), (application, 8080).into());
     assert_eq!(addresses.inbound("shop", "orders", 8080).unwrap(), (proxy, 8080).into());
     assert!(orders.listeners.is_empty());
 }

@@ -62,11 +62,16 @@ fn the_demo_is_explained() {
     let orders = "outbound|80||orders.shop.svc.cluster.local";
     let root = "AuthorizationPolicy istio-system/forbidden spec.rules[0]";
     let internal = "AuthorizationPolicy shop/catalog-internal spec.rules[0]";
-    let denied =
-        |by: &str| format!("refused with 403, by {by} (authorization_denied)");
+    let denied = |by: &str| format!("refused with 403, by {by} (authorization_denied)");
     let served = |rule: &str| format!("served, by VirtualService shop/{rule}");
     let cases: [(&str, &str, &str, String, Vec<&str>); 10] = [
-        (VISITOR, "http://catalog/", "canary: forward", served("catalog spec.http[1]"), vec![v1, v2]),
+        (
+            VISITOR,
+            "http://catalog/",
+            "canary: forward",
+            served("catalog spec.http[1]"),
+            vec![v1, v2],
+        ),
         (
             VISITOR,
             "http://catalog.shop/fragile/1",
@@ -75,7 +80,13 @@ fn the_demo_is_explained() {
             vec![catalog],
         ),
         (VISITOR, "http://catalog/internal", "canary: forward", denied(internal), vec![v1, v2]),
-        (VISITOR, "http://orders/slow", "impatient: forward", served("orders spec.http[0]"), vec![orders]),
+        (
+            VISITOR,
+            "http://orders/slow",
+            "impatient: forward",
+            served("orders spec.http[0]"),
+            vec![orders],
+        ),
         (VISITOR, "http://orders/forbidden", "orders: forward", denied(root), vec![orders]),
         // The path is brought into one form before anything looks at it.
         (VISITOR, "http://orders/a/../forbidden", "orders: forward", denied(root), vec![orders]),
@@ -130,7 +141,10 @@ fn endpoints_are_those_of_every_backend() {
 #[test]
 fn the_host_header_says_what_is_asked_for() {
     let report = ask(VISITOR, "http://catalog/", &["host: orders"]);
-    assert_eq!(report.route.unwrap().backends[0].destination, "outbound|80||orders.shop.svc.cluster.local");
+    assert_eq!(
+        report.route.unwrap().backends[0].destination,
+        "outbound|80||orders.shop.svc.cluster.local"
+    );
 }
 
 #[test]
@@ -159,7 +173,12 @@ spec:
 ",
     );
     let report = ask_of(dir.path(), VISITOR, "POST", "http://catalog/", &[]);
-    let answers: Vec<bool> = report.route.as_ref().unwrap().backends.iter()
+    let answers: Vec<bool> = report
+        .route
+        .as_ref()
+        .unwrap()
+        .backends
+        .iter()
         .map(|backend| backend.answer.verdict.allowed)
         .collect();
     assert_eq!(answers, [true, false]);
