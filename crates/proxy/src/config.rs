@@ -2,7 +2,7 @@
 //!
 //! [`Client`] runs on the configuration thread. It keeps one delta xDS stream to the control plane,
 //! puts responses together into cuts, has the engine compile them, and swaps the plan in: a cut is
-//! seen whole or not at all ([`store`]). What the engine refuses is answered with a NACK, and the
+//! seen whole or not at all (`store`). What the engine refuses is answered with a NACK, and the
 //! last good plan stays. Without a control plane the proxy runs on what it has.
 //!
 //! Workers see [`Plans`]: the plan in force, and [`Plans::need`] for the details of a destination

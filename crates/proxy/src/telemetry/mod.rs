@@ -3,7 +3,7 @@
 //! One [`Telemetry`] serves the proxy, and each worker has a [`Shard`] of it. The request path fills
 //! a record ([`record`]) when an exchange has ended and gives it to its shard: that counts
 //! ([`metrics`]), writes the line of the access log ([`access_log`]) and, if it failed, keeps it in
-//! the ring ([`failures`]). Nothing of that waits or locks; what is shared is read by the admin
+//! the ring (`failures`). Nothing of that waits or locks; what is shared is read by the admin
 //! endpoints from cells that only one worker writes.
 //!
 //! [`reason`] is the registry of everything that the proxy answers by itself.

@@ -1,7 +1,7 @@
 //! Istio's standard metrics, bounded.
 //!
-//! Each worker owns its series: it finds one by the bytes of its labels ([`labels`]) and adds to
-//! plain cells that only it writes ([`series`]). The [`collector`] reads those cells when somebody
+//! Each worker owns its series: it finds one by the bytes of its labels (`labels`) and adds to
+//! plain cells that only it writes (`series`). The [`Collector`] reads those cells when somebody
 //! asks, and adds up what the workers have under the same labels. A new series travels to it through
 //! a channel, so that no worker takes a lock for a request.
 //!
