@@ -13,7 +13,7 @@ use super::ongoing::{Application, Ongoing};
 use super::server::Activity;
 use crate::connection::{ConnectionFacts, Direction};
 use crate::telemetry::reason::Reason;
-use crate::worker::WorkerContext;
+use crate::worker::{DrainPhase, WorkerContext};
 
 /// A client's connection, as its exchanges see it.
 #[derive(Debug)]
@@ -71,11 +71,10 @@ impl Downstream {
     pub(super) fn client_cert(&self) -> Option<&HeaderValue> {
         let made = self.client_cert.get_or_init(|| {
             let peer = self.facts.peer()?;
-            let own = self.ctx.telemetry.own();
-            let own = own.principal.as_str();
+            let own = self.ctx.principal();
             match self.facts.direction {
-                Direction::Gateway => sanitized_client_cert(own, peer),
-                Direction::Inbound | Direction::Outbound => forwarded_client_cert(own, peer),
+                Direction::Gateway => sanitized_client_cert(&own, peer),
+                Direction::Inbound | Direction::Outbound => forwarded_client_cert(&own, peer),
             }
         });
         made.as_ref()
@@ -123,11 +122,20 @@ impl Downstream {
         *self.relay.borrow_mut() = Some(relay);
     }
 
-    /// Waits for the relay of an upgrade, if there is one.
+    /// Waits for the relay of an upgrade, if there is one, as long as the drain leaves it time.
     pub(super) async fn join_relay(&self) {
         let relay = self.relay.borrow_mut().take();
-        if let Some(relay) = relay
-            && let Err(error) = relay.await
+        let Some(mut relay) = relay else { return };
+        let mut drain = self.ctx.drain.clone();
+        let ended = tokio::select! {
+            ended = &mut relay => ended,
+            () = drain.reached(DrainPhase::Ending) => {
+                self.ending.set(Reason::DrainTimedOut);
+                relay.abort();
+                relay.await
+            }
+        };
+        if let Err(error) = ended
             && error.is_panic()
         {
             std::panic::resume_unwind(error.into_panic());

@@ -18,6 +18,7 @@ use super::headers::names;
 use super::upload::Source;
 use crate::cell::InFlight;
 use crate::connection::Direction;
+use crate::tcp::Counters;
 use crate::telemetry::{
     Captured, Cluster, Exchange, Flags, Grpc, HttpRecord, MessageCounter, Object, Peer,
     PeerMetadata, Reason, Service, Upstream,
@@ -52,8 +53,8 @@ pub(super) struct Record {
     pub(super) reason: Option<Reason>,
     pub(super) details: Cow<'static, str>,
     pub(super) transport: Option<Rc<str>>,
-    /// Bytes from the client after an upgrade.
-    pub(super) relayed_received: u64,
+    /// Bytes that went both ways after an upgrade.
+    pub(super) relayed: Rc<Counters>,
     pub(super) bytes_sent: u64,
     pub(super) response_messages: MessageCounter,
     pub(super) head_received: u64,
@@ -124,7 +125,7 @@ impl Ongoing {
             reason: None,
             details: Cow::Borrowed(""),
             transport: None,
-            relayed_received: 0,
+            relayed: Rc::default(),
             bytes_sent: 0,
             response_messages: MessageCounter::default(),
             head_received: 0,
@@ -206,8 +207,9 @@ impl Record {
 
     fn http_record(&self, now: Instant) -> HttpRecord<'_> {
         let facts = &*self.downstream.facts;
-        let received =
-            self.relayed_received + self.source.as_ref().map_or(0, |source| source.received());
+        let received = self.relayed.received.get()
+            + self.source.as_ref().map_or(0, |source| source.received());
+        let sent = self.relayed.sent.get() + self.bytes_sent;
         let mut exchange = Exchange::new(facts, self.start);
         exchange.duration = now.saturating_duration_since(self.began);
         exchange.flags = self.flags;
@@ -215,7 +217,7 @@ impl Record {
         exchange.details = &self.details;
         exchange.transport_failure = self.transport.as_deref().unwrap_or_default();
         exchange.bytes_received = received;
-        exchange.bytes_sent = self.bytes_sent;
+        exchange.bytes_sent = sent;
         exchange.upstream = self.upstream();
         exchange.cluster = self.cluster();
         exchange.service = self.service();
@@ -237,7 +239,7 @@ impl Record {
                 response_messages: self.response_messages.messages(),
             }),
             wire_received: self.head_received + received,
-            wire_sent: self.head_sent + self.bytes_sent,
+            wire_sent: self.head_sent + sent,
             upstream_service_time: self.service_time,
             attempts: self.attempts,
             captured: &self.captured,

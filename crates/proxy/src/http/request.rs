@@ -32,6 +32,10 @@ use crate::connection::Direction;
 use crate::telemetry::Reason;
 use crate::worker::WorkerContext;
 
+/// How often details may be missing before a request is given up: those of the entry, and, when
+/// the plan changes meanwhile, those of another.
+const NEEDS: usize = 3;
+
 /// A request on its way.
 #[derive(Debug)]
 pub(super) struct InProgress {
@@ -127,24 +131,22 @@ fn authorize(exchange: &mut InProgress, plan: &Plan) -> Result<(), Refusal> {
     })
 }
 
-/// Matches the request on the plan of the moment; where details are missing, waits for them once.
+/// Matches the request on the plan of the moment; where details are missing, waits for them.
 async fn route(exchange: &mut InProgress, scope: &HttpScope) -> Result<Reply, Refusal> {
-    let mut waited = false;
-    loop {
+    for _ in 0..NEEDS {
         let plan = exchange.ctx().plan();
         let random = exchange.ctx().random.next();
         let host = match plan.route(scope, &exchange.for_engine(), random) {
-            HttpDecision::Need(need) if !waited => Arc::clone(need.host),
+            HttpDecision::Need(need) => Arc::clone(need.host),
             decision => return carry_out(exchange, scope, decision).await,
         };
         drop(plan);
-        waited = true;
+        exchange.ongoing.entry = Some(Arc::clone(&host));
         if let Err(error) = exchange.ctx().need(&host).await {
-            exchange.ongoing.entry = Some(host);
             return Err(Refusal::new(error.reason()));
         }
-        exchange.ongoing.entry = Some(host);
     }
+    Err(Refusal::new(Reason::DetailsTimedOut))
 }
 
 async fn carry_out(

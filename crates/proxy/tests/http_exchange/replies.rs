@@ -41,7 +41,7 @@ fn local_replies_are_envoys() {
             ..HttpRule::default()
         };
         let registry_only = |settings: &mut v1::Settings| {
-            settings.outbound_policy = v1::OutboundPolicy::RegistryOnly.into()
+            settings.outbound_policy = v1::OutboundPolicy::RegistryOnly.into();
         };
         let invalid = Action::Forward(v1::Forward {
             backends: vec![v1::Backend {

@@ -95,13 +95,20 @@ fn statuses_are_retried_where_the_route_says_so() {
 #[test]
 fn a_connection_that_ends_before_the_answer_is_a_reset() {
     run(async {
-        for (on, status) in [("reset", 200), (DEFAULT, 503)] {
-            let backend = Backend::start(|mut wire, number| async move {
-                let request = wire.message().await;
+        for (on, with_reset, status) in [
+            ("reset", false, 200),
+            ("reset", true, 200),
+            (DEFAULT, false, 503),
+            (DEFAULT, true, 503),
+        ] {
+            let backend = Backend::start(move |mut wire, number| async move {
+                wire.message().await.expect("a request");
                 if number == 0 {
+                    if with_reset {
+                        wire.reset();
+                    }
                     return;
                 }
-                assert!(request.is_some());
                 wire.send(ok("second")).await;
             })
             .await;

@@ -5,6 +5,7 @@ mod http2;
 mod pool;
 
 use std::net::SocketAddr;
+use std::rc::Rc;
 
 use http::{Request, Response, request};
 
@@ -25,7 +26,7 @@ pub(super) struct Link {
     /// The identity that the endpoint proved.
     pub(super) peer_principal: Option<Box<str>>,
     /// The identity that we proved to it.
-    pub(super) local_principal: Option<Box<str>>,
+    pub(super) local_principal: Option<Rc<str>>,
     /// The scheme that the endpoint sees: `https` where it terminates TLS that is not the mesh's.
     pub(super) scheme: &'static str,
     /// The peer is one of us: HTTP/2 between us carries requests of either version.

@@ -312,8 +312,7 @@ async fn establish(
         UpstreamTls::Plain => ("http", None),
         UpstreamTls::Simple(_) | UpstreamTls::Mutual { .. } => ("https", None),
     };
-    let own = ctx.telemetry.own();
-    let local_principal = peer_principal.is_some().then(|| own.principal.as_str().into());
+    let local_principal = peer_principal.is_some().then(|| ctx.principal());
     let link = Rc::new(Link {
         remote: io.remote_address(),
         local: io.local_address(),

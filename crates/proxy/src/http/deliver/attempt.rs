@@ -8,7 +8,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, Version, header, request};
-use lateen_engine::retry::Attempt;
+use lateen_engine::retry::{Attempt, RetryPolicy};
 use lateen_engine::upstream::Carried;
 
 use super::Delivery;
@@ -120,7 +120,7 @@ pub(super) async fn attempt(
         let mut lease = dialled.await.map_err(Failure::Dial)?;
         exchange.ongoing.link = Some(Rc::clone(lease.link()));
         let Some(sent) = head.take() else { return Err(Failure::NotSent) };
-        let limit = delivery.retries.and_then(|policy| policy.per_try_timeout());
+        let limit = delivery.retries.and_then(RetryPolicy::per_try_timeout);
         let now = exchange.ctx().clock.now();
         let mut deadline = limit.map(|limit| Deadline::new(&exchange.source, limit, now));
         let answered =
@@ -135,13 +135,13 @@ pub(super) async fn attempt(
             Err(SendError::NotSent(Some(returned))) if lease.is_reused() => {
                 head = Some(canonical(*returned));
             }
-            Err(error) => return Err(failed(exchange, error)),
+            Err(error) => return Err(failed(exchange, &error)),
         }
     }
     Err(Failure::NotSent)
 }
 
-fn failed(exchange: &InProgress, error: SendError) -> Failure {
+fn failed(exchange: &InProgress, error: &SendError) -> Failure {
     if let Some(error) = exchange.source.failed() {
         return Failure::Client(error);
     }
@@ -149,7 +149,7 @@ fn failed(exchange: &InProgress, error: SendError) -> Failure {
         SendError::NotSent(_) => Failure::NotSent,
         SendError::Refused => Failure::Refused,
         SendError::HeadersTooLarge => Failure::HeadersTooLarge,
-        SendError::Failed(error) => Failure::Ended(error),
+        SendError::Failed(error) => Failure::Ended(*error),
     }
 }
 
@@ -221,7 +221,7 @@ fn outgoing_head(
             own.announce(headers);
         }
     }
-    let per_try = retries.and_then(|policy| policy.per_try_timeout());
+    let per_try = retries.and_then(RetryPolicy::per_try_timeout);
     if let Some(limit) = per_try.or(left).or(delivery.timeout) {
         let millis = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
         headers.insert(names::EXPECTED_TIMEOUT, number(millis));

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use lateen_engine::balance::Draw;
 use lateen_engine::destination::{Address, Destination, Discovery, EndpointKey, PoolKey};
+use lateen_engine::retry::RetryPolicy;
 use lateen_engine::upstream::{Carried, UpstreamTls};
 
 use super::Delivery;
@@ -64,7 +65,7 @@ fn pick_target(
 ) -> Result<Picked, Refusal> {
     let ctx = exchange.ctx();
     let cells = ctx.endpoints(destination);
-    let avoid_attempts = delivery.retries.map_or(0, |policy| policy.avoid_previous_hosts());
+    let avoid_attempts = delivery.retries.map_or(0, RetryPolicy::avoid_previous_hosts);
     let draw = Draw { random: ctx.random.next(), turn: cells.next_turn(), tried, avoid_attempts };
     let picked = destination.pick(&cells.view(ctx.clock.since_start()), draw);
     let found = picked.and_then(|index| {
@@ -154,7 +155,7 @@ fn authority_for(exchange: &InProgress, tls: &UpstreamTls) -> Option<Arc<str>> {
 
 fn connect_timeout(exchange: &InProgress, destination: Option<&Destination>) -> Duration {
     destination
-        .and_then(|destination| destination.connect_timeout())
+        .and_then(Destination::connect_timeout)
         .unwrap_or_else(|| exchange.ctx().plan().settings().connect_timeout())
 }
 

@@ -79,9 +79,14 @@ pub(super) fn append_to_list(headers: &mut HeaderMap, name: &HeaderName, value: 
     }
 }
 
-/// A header value of a number.
+/// A header value of a number. Small ones, which are most, cost nothing.
 pub(super) fn number(value: u64) -> HeaderValue {
-    HeaderValue::from(value)
+    const SMALL: [&str; 16] =
+        ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11", "12", "13", "14", "15"];
+    match usize::try_from(value).ok().and_then(|index| SMALL.get(index)) {
+        Some(text) => HeaderValue::from_static(text),
+        None => HeaderValue::from(value),
+    }
 }
 
 #[cfg(test)]

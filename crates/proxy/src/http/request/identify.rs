@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use http::HeaderValue;
 use lateen_engine::authorize::Peer;
+use lateen_identity::SpiffeId;
 
 use super::InProgress;
 use crate::connection::Direction;
@@ -24,7 +25,7 @@ pub(super) fn identify(exchange: &mut InProgress) {
 fn inbound(exchange: &mut InProgress) {
     let downstream = &exchange.downstream;
     let principal = downstream.facts.peer().and_then(|peer| peer.spiffe.as_ref());
-    let principal = principal.map(|spiffe| spiffe.as_str());
+    let principal = principal.map(SpiffeId::as_str);
     let headers = &mut exchange.head.headers;
     let taken = downstream.ctx.telemetry.take_peer(headers, principal);
     exchange.told_metadata = taken.present;
@@ -90,7 +91,7 @@ pub(super) fn peer(exchange: &InProgress) -> Peer<'_> {
         Direction::Inbound | Direction::Outbound => last_forwarded(exchange).unwrap_or(source),
     };
     Peer {
-        identity: facts.peer().and_then(|peer| peer.spiffe.as_ref()).map(|it| it.as_str()),
+        identity: facts.peer().and_then(|peer| peer.spiffe.as_ref()).map(SpiffeId::as_str),
         source,
         remote,
         destination: facts.original_destination,
