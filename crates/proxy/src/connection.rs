@@ -54,10 +54,12 @@ impl ConnectionFacts {
         self.tls.as_ref().and_then(|tls| tls.peer.as_deref())
     }
 
-    /// Whether the peer proved an identity of the mesh.
+    /// Whether the peer proved an identity of the mesh. At a gateway nobody does: the certificates of
+    /// its clients are verified against whatever authority the Gateway names.
     #[must_use]
     pub fn mutual_tls(&self) -> bool {
-        self.peer().is_some_and(|peer| peer.spiffe.is_some())
+        self.direction != Direction::Gateway
+            && self.peer().is_some_and(|peer| peer.spiffe.is_some())
     }
 }
 

@@ -13,7 +13,7 @@ mod tests;
 
 pub use client_hello::ClientHello;
 pub use memory::ServerFirst;
-pub use sniff::{Sniffed, sniff};
+pub use sniff::{Patience, Sniffed, sniff};
 
 use lateen_engine::{Inspect, Seen};
 use smallvec::SmallVec;

@@ -93,6 +93,7 @@ impl Proxy {
     /// # Errors
     /// When the system has no threads left, or the predecessor does not hand over.
     pub fn start(self) -> Result<Running, StartError> {
+        raise_descriptor_limit();
         let predecessor = match &self.settings.handover {
             Some(path) => Predecessor::find(path)?,
             None => None,
@@ -114,6 +115,19 @@ impl Proxy {
             .spawn(move || runtime.block_on(supervisor.run(inbox)))
             .map_err(StartError::system("thread"))?;
         Ok(Running { orders, state: watching, thread })
+    }
+}
+
+/// Every connection takes a descriptor or two: the soft limit, which shells set low for old programs'
+/// sake, is raised to the hard one.
+fn raise_descriptor_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, ..limit };
+    if limit.current != limit.maximum
+        && let Err(error) = setrlimit(Resource::Nofile, raised)
+    {
+        tracing::warn!(%error, ?limit, "the limit of open files stays low");
     }
 }
 

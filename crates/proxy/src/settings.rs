@@ -105,7 +105,8 @@ pub struct Timeouts {
     /// Istio sets none; a stated limit is what keeps a slow sender from holding memory. Sixty
     /// seconds is what Istio's own profile for gateways at the edge uses.
     pub headers: Duration,
-    /// For a TLS handshake, from the accepted connection. Istio's 15 s.
+    /// For a TLS handshake, and from a connection's first byte until its protocol is clear. Istio's
+    /// 15 s.
     pub handshake: Duration,
     /// How long a client may stay silent on an outbound port of unknown protocol before the
     /// destination is dialled to see whether it speaks first.

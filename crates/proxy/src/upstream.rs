@@ -238,4 +238,4 @@ impl From<Unresolved> for DialError {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -24,18 +24,27 @@ pub struct Sniffed {
 /// Room for a ClientHello with post-quantum key shares, or an ordinary request head.
 const FIRST_READ: usize = 2048;
 
-/// Reads from `stream` until its protocol is clear, the `patience` is spent (`None`: no limit) or
-/// `limit` bytes have been read.
+/// How long to wait for bytes.
+#[derive(Debug, Clone, Copy)]
+pub struct Patience {
+    /// For the first ones.
+    pub first: Duration,
+    /// From the first ones until the protocol is clear.
+    pub rest: Duration,
+}
+
+/// Reads from `stream` until its protocol is clear, the patience is spent or `limit` bytes have been
+/// read.
 ///
 /// # Errors
 /// When the connection breaks, or is closed without a byte.
 pub async fn sniff(
     stream: &mut TcpStream,
     inspect: Inspect,
-    patience: Option<Duration>,
+    patience: Patience,
     limit: usize,
 ) -> io::Result<Sniffed> {
-    let deadline = patience.map(|patience| Instant::now() + patience);
+    let mut deadline = Instant::now() + patience.first;
     let mut bytes = BytesMut::new();
     loop {
         let read = match read_some(stream, &mut bytes, deadline, limit).await {
@@ -49,6 +58,7 @@ pub async fn sniff(
         match classify(&bytes, inspect, limit) {
             Verdict::Decided(detected) => return Ok(sniffed(detected, bytes)),
             Verdict::Undecided if read == 0 => return Ok(sniffed(Detected::Opaque, bytes)),
+            Verdict::Undecided if bytes.len() == read => deadline = Instant::now() + patience.rest,
             Verdict::Undecided => {}
         }
     }
@@ -62,7 +72,7 @@ fn sniffed(detected: Detected, bytes: BytesMut) -> Sniffed {
 async fn read_some(
     stream: &mut TcpStream,
     bytes: &mut BytesMut,
-    deadline: Option<Instant>,
+    deadline: Instant,
     limit: usize,
 ) -> Option<io::Result<usize>> {
     // Nothing is allocated for a client that has not said anything yet.
@@ -71,8 +81,5 @@ async fn read_some(
         bytes.reserve(FIRST_READ.min(limit.saturating_sub(bytes.len())));
         stream.read_buf(bytes).await
     };
-    match deadline {
-        Some(deadline) => timeout_at(deadline, ready).await.ok(),
-        None => Some(ready.await),
-    }
+    timeout_at(deadline, ready).await.ok()
 }

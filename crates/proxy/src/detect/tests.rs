@@ -10,6 +10,9 @@ use super::*;
 
 const BOTH: Inspect = Inspect { tls: true, http: true, on_silence: OnSilence::Wait };
 const LIMIT: usize = 16 * 1024;
+const MOMENT: Duration = Duration::from_millis(10);
+const PATIENT: Patience =
+    Patience { first: Duration::from_secs(10), rest: Duration::from_secs(10) };
 
 /// A ClientHello as rustls sends it.
 fn real_hello(name: &'static str, alpn: &[&[u8]]) -> Vec<u8> {
@@ -171,7 +174,7 @@ proptest! {
     #[test]
     fn more_bytes_never_change_a_decision(
         bytes in proptest::collection::vec(
-            prop_oneof![Just(b' '), Just(b'\r'), Just(b'\n'), b'A'..b'Z', any::<u8>()], 1..64),
+            prop_oneof![Just(b' '), Just(b'\r'), Just(b'\n'), b'A'..=b'Z', any::<u8>()], 1..64),
         start in prop_oneof![
             Just(&b""[..]), Just(&b"GET /"[..]), Just(&b"PRI * HTTP/2.0\r\n"[..]),
             Just(&b"\x16\x03\x01\x00\x05\x01"[..]), Just(&b"GET / HTTP/1."[..])],
@@ -206,7 +209,7 @@ async fn bytes_that_come_one_by_one_are_kept() {
         }
         client
     });
-    let sniffed = sniff(&mut server, BOTH, None, LIMIT).await.unwrap();
+    let sniffed = sniff(&mut server, BOTH, PATIENT, LIMIT).await.unwrap();
     assert_eq!(&sniffed.bytes[..], &hello[..]);
     assert!(matches!(sniffed.detected, Detected::Tls(_)));
     sender.await.unwrap();
@@ -215,7 +218,7 @@ async fn bytes_that_come_one_by_one_are_kept() {
 #[tokio::test]
 async fn silence_and_ends() {
     let (mut client, mut server) = pair().await;
-    let patience = Some(Duration::from_millis(10));
+    let patience = Patience { first: MOMENT, rest: MOMENT };
     let sniffed = sniff(&mut server, BOTH, patience, LIMIT).await.unwrap();
     assert_eq!((sniffed.detected, sniffed.bytes.len()), (Detected::Nothing, 0));
 
@@ -225,9 +228,23 @@ async fn silence_and_ends() {
 
     client.write_all(b"GE").await.unwrap();
     client.shutdown().await.unwrap();
-    let sniffed = sniff(&mut server, BOTH, None, LIMIT).await.unwrap();
+    let sniffed = sniff(&mut server, BOTH, PATIENT, LIMIT).await.unwrap();
     assert_eq!((sniffed.detected, &sniffed.bytes[..]), (Detected::Opaque, &b"GE"[..]));
-    assert!(sniff(&mut server, BOTH, None, LIMIT).await.is_err(), "closed without a byte");
+    assert!(sniff(&mut server, BOTH, PATIENT, LIMIT).await.is_err(), "closed without a byte");
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_has_begun_is_waited_for_longer_than_the_silent() {
+    let (mut client, mut server) = pair().await;
+    let patience = Patience { first: MOMENT, rest: 100 * MOMENT };
+    client.write_all(b"GET / HT").await.unwrap();
+    let rest = async {
+        tokio::time::sleep(50 * MOMENT).await;
+        client.write_all(b"TP/1.1\r\n").await.unwrap();
+    };
+    let (sniffed, ()) = tokio::join!(sniff(&mut server, BOTH, patience, LIMIT), rest);
+    let sniffed = sniffed.unwrap();
+    assert_eq!((sniffed.detected, sniffed.bytes.len()), (Detected::Http1, 16));
 }
 
 #[test]

@@ -64,10 +64,18 @@ impl Handout {
         let open: usize = self.workers.iter().map(|(_, load)| load.open()).sum();
         let idlest = self.workers.iter().min_by_key(|(_, load)| load.open());
         let (sender, load) = idlest.filter(|_| open < self.limit).or_else(|| {
-            self.refused.fetch_add(1, Ordering::Relaxed);
+            self.refuse();
             None
         })?;
         sender.send(accepted(Slot::take(load))).ok()
+    }
+
+    fn refuse(&self) {
+        let refused = self.refused.fetch_add(1, Ordering::Relaxed) + 1;
+        // Under a flood one line for each doubling is enough.
+        if refused.is_power_of_two() {
+            tracing::warn!(refused, limit = self.limit, "too many connections: closed as accepted");
+        }
     }
 
     /// Connections that are open.

@@ -1,1 +1,130 @@
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::time::Instant;
 
+use bytes::Bytes;
+use lateen_engine::{Cut, Plan, Resources};
+use lateen_mesh::address::{encode_address, pack_port};
+use lateen_mesh::v1::{self, Protocol, resource::Body};
+use prost::Message;
+use tokio::sync::mpsc;
+
+use super::*;
+
+fn address(text: &str) -> SocketAddr {
+    text.parse().unwrap()
+}
+
+fn plan(resources: Vec<(&str, Body)>) -> Arc<Plan> {
+    let upserts = resources.into_iter().map(|(name, body)| {
+        let resource = v1::Resource { objects: Vec::new(), body: Some(body) };
+        (name.to_owned(), Bytes::from(resource.encode_to_vec()))
+    });
+    let cut = Cut { upserts: upserts.collect(), removed: Vec::new() };
+    Resources::new().apply(&cut).unwrap()
+}
+
+#[test]
+fn local_mode_listens_on_the_workloads_own_addresses() {
+    let inbound = v1::Inbound {
+        local_base: encode_address(IpAddr::V4(Ipv4Addr::new(127, 9, 0, 0))),
+        ports: [80, 9080]
+            .map(|port| v1::InboundPort { port, ..v1::InboundPort::default() })
+            .to_vec(),
+        ..v1::Inbound::default()
+    };
+    let entry = |host: &str, local_offset, ports: &[u16]| v1::DirectoryEntry {
+        host: host.to_owned(),
+        ports: ports.iter().map(|port| pack_port(*port, Protocol::Tcp)).collect(),
+        local_offset,
+        ..v1::DirectoryEntry::default()
+    };
+    let directory = v1::DirectorySlice {
+        namespace: "shop".to_owned(),
+        entries: vec![
+            entry("a.shop", 256, &[80, 5432]),
+            entry("b.shop", 300, &[1023, 1024]),
+            entry("*.example.com", 0, &[443]),
+        ],
+    };
+    let gateway = v1::GatewayListener { port: 8443, ..v1::GatewayListener::default() };
+    let plan = plan(vec![
+        ("inbound/shop/app", Body::Inbound(inbound)),
+        ("directory/shop/0", Body::Directory(directory)),
+        ("gateway/8443", Body::Gateway(gateway)),
+    ]);
+    let found: Vec<_> = wanted(&plan)
+        .into_iter()
+        .map(|listener| {
+            let original = listener.capture.original_destination();
+            (listener.bind.to_string(), original.port(), listener.direction)
+        })
+        .collect();
+    let expected = [
+        ("127.9.0.2:8443", 8443, Direction::Gateway),
+        ("127.9.0.2:9080", 9080, Direction::Inbound),
+        ("127.9.0.2:20080", 80, Direction::Inbound),
+        ("127.9.1.0:5432", 5432, Direction::Outbound),
+        ("127.9.1.0:20080", 80, Direction::Outbound),
+        ("127.9.1.44:1024", 1024, Direction::Outbound),
+        ("127.9.1.44:21023", 1023, Direction::Outbound),
+    ];
+    let expected = expected.map(|(bind, port, direction)| (bind.to_owned(), port, direction));
+    assert_eq!(found, expected);
+    assert!(wanted(&Plan::default()).is_empty(), "nothing is known yet");
+}
+
+/// Gives a connection out; whether somebody took it.
+fn give(handout: &Handout, listener: &TcpListener) -> bool {
+    let local = listener.local_addr().unwrap();
+    let client = TcpStream::connect(local).unwrap();
+    let (stream, remote) = listener.accept().unwrap();
+    drop(client);
+    let given = handout.give(|slot| Accepted {
+        stream,
+        remote,
+        local,
+        original_destination: local,
+        direction: Direction::Inbound,
+        at: Instant::now(),
+        slot,
+    });
+    given.is_some()
+}
+
+#[test]
+fn connections_go_to_the_worker_with_the_fewest_and_not_beyond_the_limit() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (first, mut first_inbox) = mpsc::unbounded_channel();
+    let (second, mut second_inbox) = mpsc::unbounded_channel();
+    let loads = [Arc::new(WorkerLoad::default()), Arc::new(WorkerLoad::default())];
+    let workers = vec![(first, Arc::clone(&loads[0])), (second, Arc::clone(&loads[1]))];
+    let handout = Handout::new(workers, 4);
+    for _ in 0..4 {
+        assert!(give(&handout, &listener));
+    }
+    assert_eq!(loads.each_ref().map(|load| load.open()), [2, 2]);
+    assert!(!give(&handout, &listener));
+    assert_eq!((handout.open(), handout.refused()), (4, 1));
+    // The first worker is done with its connections: the next two are its own.
+    drop((first_inbox.try_recv().unwrap(), first_inbox.try_recv().unwrap()));
+    assert_eq!(handout.open(), 2);
+    assert!(give(&handout, &listener) && give(&handout, &listener));
+    assert!(first_inbox.try_recv().is_ok() && first_inbox.try_recv().is_ok());
+    assert!(second_inbox.try_recv().is_ok() && second_inbox.try_recv().is_ok());
+    assert!(second_inbox.try_recv().is_err());
+}
+
+#[test]
+fn what_is_inherited_is_found_by_its_address() {
+    let listening = bind(address("127.0.0.1:0")).unwrap();
+    let local = listening.local_addr().unwrap();
+    let client = TcpStream::connect(local).unwrap();
+    let mut inherited = Inherited::new([listening.into(), client.into()]);
+    assert_eq!(inherited.len(), 1, "a connection is no listening socket");
+    assert!(inherited.take(address("127.0.0.1:1")).is_none());
+    let taken = inherited.take(local).unwrap();
+    assert_eq!(taken.local_addr().unwrap(), local);
+    assert!(inherited.is_empty());
+    assert!(bind(local).is_err(), "it is still listening");
+}

@@ -15,7 +15,7 @@ use tokio::net::TcpStream;
 use super::Refused;
 use super::account::Account;
 use crate::connection::{ConnectionFacts, Direction, Replay, ServerIo, TlsFacts};
-use crate::detect::{Detected, sniff};
+use crate::detect::{Detected, Patience, sniff};
 use crate::listen::{Accepted, Slot};
 use crate::telemetry::Reason;
 use crate::tls::{self, AcceptError};
@@ -65,7 +65,8 @@ impl Arrival {
         Ok((arrival, accepted.slot))
     }
 
-    /// Looks at the first bytes as `inspect` asks, for at most `patience`. A connection that stays
+    /// Looks at the first bytes as `inspect` asks; the first of them may take `patience`, the rest as
+    /// long as a handshake. A connection that stays
     /// silent while the proxy drains is dropped.
     pub(super) async fn look(
         &mut self,
@@ -75,12 +76,14 @@ impl Arrival {
         if !inspect.needed() {
             return Ok(());
         }
-        let patience = patience.unwrap_or(self.ctx.settings.timeouts.tcp_idle);
+        let timeouts = &self.ctx.settings.timeouts;
+        let patience =
+            Patience { first: patience.unwrap_or(timeouts.tcp_idle), rest: timeouts.handshake };
         let limit = self.ctx.settings.limits.detection_bytes;
         let mut drain = self.ctx.drain.clone();
         let sniffed = tokio::select! {
             biased;
-            sniffed = sniff(&mut self.stream, inspect, Some(patience), limit) => sniffed,
+            sniffed = sniff(&mut self.stream, inspect, patience, limit) => sniffed,
             () = silent_in_drain(&mut drain) => return Err(Gone),
         };
         // Whoever connects and leaves without a word, as health checks do, has nothing to report.

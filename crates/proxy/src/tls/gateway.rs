@@ -218,7 +218,9 @@ fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
 }
 
 /// The versions between the minimum and the maximum; 1.2 to 1.3 where nothing is set.
-fn versions(tls: &ServerTls) -> Result<&'static [&'static SupportedProtocolVersion], String> {
+pub(super) fn versions(
+    tls: &ServerTls,
+) -> Result<&'static [&'static SupportedProtocolVersion], String> {
     static BOTH: [&SupportedProtocolVersion; 2] = [&version::TLS13, &version::TLS12];
     match (tls.minimum(), tls.maximum()) {
         (TlsVersion::TlsVersion13, TlsVersion::TlsVersion12) => {

@@ -82,7 +82,7 @@ fn has_one_of(certificate: &CertificateDer<'_>, expected: &[Arc<str>]) -> bool {
 
 /// Whether the DNS name in a certificate, which may be `*.suffix`, covers `name`: one label each,
 /// RFC 6125, 6.4.3.
-fn covers(presented: &str, name: &str) -> bool {
+pub(super) fn covers(presented: &str, name: &str) -> bool {
     if presented.eq_ignore_ascii_case(name) {
         return true;
     }
@@ -105,8 +105,9 @@ fn no_expected_name(expected: &Arc<[Arc<str>]>) -> Error {
 /// Whether a handshake failed because of [`NoExpectedName`].
 pub(crate) fn is_unexpected_name(error: &Error) -> bool {
     match error {
-        Error::InvalidCertificate(CertificateError::NotValidForName)
-        | Error::InvalidCertificate(CertificateError::NotValidForNameContext { .. }) => true,
+        Error::InvalidCertificate(
+            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
+        ) => true,
         Error::InvalidCertificate(CertificateError::Other(OtherError(inner))) => {
             inner.is::<NoExpectedName>()
         }

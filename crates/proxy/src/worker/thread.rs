@@ -111,9 +111,32 @@ async fn work(index: usize, parts: Parts, mut inbox: mpsc::UnboundedReceiver<Acc
 /// Serves a connection; a panic ends it and nothing else.
 async fn isolated(ctx: Rc<WorkerContext>, accepted: Accepted) {
     let remote = accepted.remote;
-    let serving = AssertUnwindSafe(serve::connection(Rc::clone(&ctx), accepted));
-    if serving.catch_unwind().await.is_err() {
+    if !survives(serve::connection(Rc::clone(&ctx), accepted)).await {
         ctx.telemetry.counters().panics.increment();
         tracing::error!(%remote, "a fault of the proxy ended a connection");
+    }
+}
+
+/// Whether the task ended without a panic. What it held has been dropped either way; what it shares
+/// with others are cells that are consistent between any two statements.
+async fn survives(task: impl Future<Output = ()>) -> bool {
+    AssertUnwindSafe(task).catch_unwind().await.is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::survives;
+
+    #[tokio::test]
+    async fn a_panic_ends_its_own_task_only() {
+        let (held, dropped) = tokio::sync::oneshot::channel::<()>();
+        let faulty = async move {
+            let _held = held;
+            tokio::task::yield_now().await;
+            panic!("on purpose");
+        };
+        assert!(!survives(faulty).await);
+        assert!(dropped.await.is_err(), "what it held is gone");
+        assert!(survives(async {}).await);
     }
 }
