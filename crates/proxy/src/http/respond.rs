@@ -74,6 +74,10 @@ fn fixed(mut exchange: InProgress, response: Response<Bytes>, reason: Reason) ->
 }
 
 fn finish_fixed(mut exchange: InProgress, mut response: Response<Bytes>) -> Response<Answer> {
+    if exchange.ongoing.attempts == 0 {
+        // The access log shows headers of requests that were never sent, too.
+        exchange.ongoing.captured.request(&exchange.head.headers);
+    }
     finish_head(&exchange.downstream, response.headers_mut());
     if exchange.ongoing.method == Method::HEAD {
         *response.body_mut() = Bytes::new();
