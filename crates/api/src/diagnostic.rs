@@ -89,6 +89,8 @@ codes! {
     UnknownPort = "unknown-port";
     /// A rule sends to a subset that no DestinationRule defines.
     UnknownSubset = "unknown-subset";
+    /// A VirtualService is for a gateway that is not there.
+    UnknownGateway = "unknown-gateway";
     /// Two objects claim a host, and only one can have it.
     ConflictingHosts = "conflicting-hosts";
     /// Two servers of Gateways claim a port, and only one can have it.

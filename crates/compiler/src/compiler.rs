@@ -23,8 +23,8 @@ use rustc_hash::{FxHashMap, FxHashSet};
 /// Objects in, compiled resources out; see the crate's documentation for the whole picture.
 #[derive(Debug)]
 pub struct Compiler {
-    options: Options,
-    store: Store,
+    pub(crate) options: Options,
+    pub(crate) store: Store,
     scopes: Scopes,
     memo: Memo<Value>,
     clients: FxHashMap<WorkloadKey, Connected>,
@@ -157,7 +157,7 @@ impl Compiler {
     }
 
     /// What decides what a client sees, and what that was read from.
-    fn facts(&self, client: &Client, key: &WorkloadKey) -> (Scope, FxHashSet<Key>) {
+    pub(crate) fn facts(&self, client: &Client, key: &WorkloadKey) -> (Scope, FxHashSet<Key>) {
         let query = Query::new(&self.store, &self.options);
         let mut services: Vec<ServiceKey> = Vec::new();
         let mut named_ports = Arc::default();
@@ -238,12 +238,7 @@ impl Compiler {
     /// For whom the resource with this name is the same: everyone, or the clients of one scope.
     #[must_use]
     pub fn audience(scope: ScopeId, name: &Name) -> Audience {
-        match name {
-            Name::Endpoints { .. } | Name::Policy { .. } | Name::Inbound { .. } => {
-                Audience::Everyone
-            }
-            _ => Audience::Scope(scope),
-        }
+        if is_shared(name) { Audience::Everyone } else { Audience::Scope(scope) }
     }
 
     /// What a client takes without asking: settings, directory and its own inbound side; a gateway its
@@ -388,6 +383,11 @@ impl Compiler {
     pub fn counters(&self) -> Counters {
         self.counters
     }
+}
+
+/// Whether no scope influences the resource with this name.
+pub(crate) fn is_shared(name: &Name) -> bool {
+    matches!(name, Name::Endpoints { .. } | Name::Policy { .. } | Name::Inbound { .. })
 }
 
 fn finish(linked: Linked) -> Arc<Output> {

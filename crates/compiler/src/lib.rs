@@ -43,6 +43,7 @@
 //! - [`client`]: who asks; [`scope`]: which of them see the same.
 //! - [`local`]: addresses where everything runs on one machine.
 
+mod analyze;
 pub mod change;
 pub mod client;
 mod compiler;

@@ -150,6 +150,11 @@ impl Store {
         self.endpoints.workloads()
     }
 
+    /// Everything that objects say.
+    pub fn facts(&self) -> impl Iterator<Item = &Fact> {
+        self.facts.values().flatten()
+    }
+
     /// Every selector that a client may match.
     pub fn selectors(&self) -> impl Iterator<Item = &Selector> {
         self.selectors.keys()
