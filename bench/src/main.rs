@@ -117,9 +117,8 @@ fn load(address: SocketAddr, host: &str, seconds: u32) -> anyhow::Result<f64> {
             "--threads=1",
             "--clients=50",
             &format!("--duration={seconds}"),
-            "--header",
-            &format!("Host: {host}"),
-            &format!("http://{address}/"),
+            &format!("--connect-to={address}"),
+            &format!("http://{host}/"),
         ],
     )?;
     let line = report

@@ -160,7 +160,9 @@ impl Mesh {
 
     /// Ends the control plane at once, as a crash would.
     pub fn kill_controller(&mut self) {
-        self.controller = None;
+        if let Some(controller) = self.controller.take() {
+            controller.kill();
+        }
     }
 
     /// Starts the proxy of `namespace/name` and waits until it is ready.

@@ -10,6 +10,9 @@ use anyhow::Context;
 
 use crate::wait;
 
+/// How long a program that is asked to end may take before it is killed.
+const PATIENCE: Duration = Duration::from_secs(3);
+
 /// A running program; its output goes to a file. It is ended when this is dropped.
 pub struct Program {
     name: String,
@@ -83,11 +86,26 @@ impl Program {
     }
 }
 
-impl Drop for Program {
-    fn drop(&mut self) {
+impl Program {
+    /// Ends it at once, as a crash would.
+    pub fn kill(mut self) {
         // It may have ended by itself.
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+/// Asked to end first: a program may have children of its own, which only it can end.
+impl Drop for Program {
+    fn drop(&mut self) {
+        if matches!(self.child.try_wait(), Ok(Some(_))) {
+            return;
+        }
+        let asked = self.signal("TERM").and_then(|()| self.ended(PATIENCE));
+        if asked.is_err() {
+            let _ = self.child.kill();
+            let _ = self.child.wait();
+        }
     }
 }
 

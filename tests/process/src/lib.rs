@@ -2,6 +2,7 @@
 //! websockets, h2load, Prometheus. The tests are in `tests/`, the other programs' scripts in
 //! `peers/`; here is what several tests share.
 
+pub mod generate;
 pub mod load;
 pub mod peers;
 pub mod yaml;

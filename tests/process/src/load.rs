@@ -50,8 +50,8 @@ impl Load {
             .arg(format!("--clients={CLIENTS}"))
             .arg(format!("--rps={}", RATE / CLIENTS))
             .arg(format!("--duration={seconds}"))
-            .args(["--header", &format!("Host: {host}")])
-            .arg(format!("http://{address}/"));
+            .arg(format!("--connect-to={address}"))
+            .arg(format!("http://{host}/"));
         let program = Program::start("h2load", command, &mesh.logs())?;
         Ok(Self { program, seconds })
     }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use anyhow::Context;
 use lateen_process_tests::load::Load;
 use lateen_process_tests::{peers, yaml};
 use lateen_testkit::mesh::{Mesh, curl};
@@ -41,10 +42,15 @@ fn without_the_control_plane_what_was_used_works_and_the_rest_says_why() {
     mesh.kill_controller();
     assert!(get(&mesh, "web").ends_with("\n200"), "what was used before works on");
     assert!(get(&mesh, "late").ends_with("\n503"), "what was not used before cannot be known");
-    let log = mesh.proxy("test/caller").output();
-    let line = log.lines().rev().find(|line| line.contains("late.test")).expect("a log line");
-    let entry: serde_json::Value = serde_json::from_str(line).expect("a JSON line");
-    assert_eq!(entry["reason"], "control-plane-away", "{line}");
+    // The access log is written once a second.
+    let line = lateen_testkit::wait::until("the 503 is logged", Duration::from_secs(5), || {
+        let log = mesh.proxy("test/caller").output();
+        let line = log.lines().rev().find(|line| line.contains("late.test"));
+        line.map(ToOwned::to_owned).context("no line names it")
+    })
+    .unwrap();
+    let entry: serde_json::Value = serde_json::from_str(&line).expect("a JSON line");
+    assert_eq!(entry["reason"], "control_plane_away", "{line}");
 
     mesh.start_controller(&[]).unwrap();
     lateen_testkit::wait::until("the late one is reached", Duration::from_secs(15), || {
