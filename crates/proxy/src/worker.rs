@@ -8,7 +8,7 @@ mod random;
 mod thread;
 
 pub use clock::Clock;
-pub use context::WorkerContext;
+pub use context::{PlanInForce, WorkerContext};
 pub use drain::{DrainPhase, DrainSignal, DrainWatch};
 pub use endpoints::{DestinationCells, View};
 pub use random::Random;

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant, SystemTime};
 use bytes::Bytes;
 use lateen_engine::Inspect;
 use lateen_engine::authorize::Peer;
+use lateen_identity::SpiffeId;
 use rustls::ServerConfig;
 use tokio::net::TcpStream;
 
@@ -180,7 +181,7 @@ impl Settled {
     pub(super) fn peer(&self) -> Peer<'_> {
         let source = self.facts.downstream_remote.ip();
         Peer {
-            identity: self.facts.peer().and_then(|peer| peer.spiffe.as_ref()).map(|id| id.as_str()),
+            identity: self.facts.peer().and_then(|peer| peer.spiffe.as_ref()).map(SpiffeId::as_str),
             source,
             remote: source,
             destination: self.facts.original_destination,

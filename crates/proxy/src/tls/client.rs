@@ -93,7 +93,7 @@ impl ClientConfigs {
         if let Some(config) = self.mesh.borrow().get(&key) {
             return Ok(Arc::clone(config));
         }
-        let expected = key.expected.iter().map(|name| name.to_string()).collect();
+        let expected = key.expected.iter().map(ToString::to_string).collect();
         let verifier = ServerIdentityVerifier::new(Arc::clone(&self.trust), expected);
         let config = self
             .builder()?

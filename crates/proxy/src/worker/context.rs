@@ -1,6 +1,7 @@
 //! What the tasks of one worker share.
 
 use std::cell::{Cell, RefCell};
+use std::ops::Deref;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -66,7 +67,20 @@ struct Principal {
 /// A worker's own reference to the plan: following it costs one load of a number that seldom
 /// changes, and taking it counts without atomics.
 #[derive(Debug, Default)]
-struct PlanSeen(RefCell<Option<(u64, Rc<Arc<Plan>>)>>);
+struct PlanSeen(RefCell<Option<(u64, Rc<PlanInForce>)>>);
+
+/// The plan that a worker decides on. Counted twice, so that the tasks of a worker share one count
+/// of the plan that all workers share.
+#[derive(Debug)]
+pub struct PlanInForce(Arc<Plan>);
+
+impl Deref for PlanInForce {
+    type Target = Plan;
+
+    fn deref(&self) -> &Plan {
+        &self.0
+    }
+}
 
 impl WorkerContext {
     /// The context of one more worker, made on its thread.
@@ -109,7 +123,7 @@ impl WorkerContext {
 
     /// The plan in force.
     #[must_use]
-    pub fn plan(&self) -> Rc<Arc<Plan>> {
+    pub fn plan(&self) -> Rc<PlanInForce> {
         let version = self.plans.version();
         let mut seen = self.plan_seen.0.borrow_mut();
         if let Some((seen, plan)) = &*seen
@@ -117,7 +131,7 @@ impl WorkerContext {
         {
             return Rc::clone(plan);
         }
-        let plan = Rc::new(self.plans.current());
+        let plan = Rc::new(PlanInForce(self.plans.current()));
         self.known.turn_over();
         *seen = Some((version, Rc::clone(&plan)));
         plan
