@@ -6,7 +6,7 @@ use std::{
     time::{Instant, SystemTime},
 };
 
-use lateen_api::{Diagnostic, Kind, ObjectRef};
+use lateen_api::{Diagnostic, Kind, ObjectRef, Severity};
 use lateen_compiler::{Audience, Change, Changes, Client, Compiler, Output, ScopeId};
 use lateen_mesh::{TYPE_URL, name::Name};
 use lateen_xds::server::Event;
@@ -137,6 +137,7 @@ impl Distributor {
 
     fn take_in(&mut self, intake: Intake) {
         let Intake { changes, diagnostics, at } = intake;
+        self.report(&diagnostics);
         self.standing = diagnostics;
         for change in &changes {
             self.inventory.apply(change);
@@ -152,14 +153,23 @@ impl Distributor {
             self.sequence += 1;
         }
         let changes = self.compiler.apply(changes);
-        tracing::info!(
-            objects = count,
-            stale = changes.stale.len(),
-            cut = self.sequence,
-            "objects changed"
-        );
+        if count > 0 {
+            let (stale, cut) = (changes.stale.len(), self.sequence);
+            tracing::info!(objects = count, stale, cut, "objects changed");
+        }
         self.mark(changes, at);
         self.publish();
+    }
+
+    /// Logs what is refused now and was not before.
+    fn report(&self, diagnostics: &[Diagnostic]) {
+        let errors = |all: &[Diagnostic]| -> BTreeSet<String> {
+            let errors = all.iter().filter(|diagnostic| diagnostic.severity == Severity::Error);
+            errors.map(ToString::to_string).collect()
+        };
+        for error in errors(diagnostics).difference(&errors(&self.standing)) {
+            tracing::warn!("{error}");
+        }
     }
 
     /// Tells the connections what may have changed for them.
