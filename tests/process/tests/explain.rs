@@ -4,7 +4,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::process::Command;
@@ -20,6 +20,8 @@ use serde_json::Value;
 
 const MESHES: u64 = 5;
 const REQUESTS: usize = 200;
+/// By chance alone, one of two endpoints is not left out as many times as this.
+const OFTEN: usize = 40;
 const CALLER: &str = "test/caller";
 
 #[test]
@@ -67,11 +69,8 @@ fn explained_mesh(seed: u64) -> Vec<String> {
     let explained = explain(&mesh, &asked);
     let statuses: Vec<u16> = asked.iter().map(|asked| send(&mesh, asked).unwrap()).collect();
     let logged = logged(mesh.proxy(CALLER), asked.len());
-    let mut servers = BTreeMap::new();
-    for pod in generate::PODS {
-        let log = mesh.proxy(&format!("test/{pod}")).output();
-        servers.insert(format!("Kubernetes/test/{pod}"), by_id(&log));
-    }
+    let servers = logged_there(&mut mesh, &logged);
+    compare_endpoints(&explained, logged.values());
     asked
         .iter()
         .zip(explained)
@@ -85,6 +84,28 @@ fn explained_mesh(seed: u64) -> Vec<String> {
             })
         })
         .collect()
+}
+
+/// Where a destination was used often, each of its endpoints was.
+fn compare_endpoints<'a>(explained: &[Value], logged: impl Iterator<Item = &'a Value>) {
+    let mut hosts: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for entry in logged {
+        if let (Some(cluster), Some(host)) =
+            (entry["upstream_cluster"].as_str(), entry["upstream_host"].as_str())
+        {
+            hosts.entry(cluster).or_default().push(host);
+        }
+    }
+    let routes = explained.iter().filter_map(|report| report["route"]["backends"].as_array());
+    for backend in routes.flatten() {
+        let destination = backend["destination"].as_str().unwrap();
+        let endpoints = backend["endpoints"].as_array().unwrap();
+        let all: BTreeSet<&str> =
+            endpoints.iter().map(|endpoint| endpoint["address"].as_str().unwrap()).collect();
+        if let Some(hosts) = hosts.get(destination).filter(|hosts| hosts.len() >= OFTEN) {
+            assert_eq!(all, hosts.iter().copied().collect(), "endpoints of {destination}");
+        }
+    }
 }
 
 /// Asks `lateen explain` about all requests.
@@ -130,12 +151,32 @@ fn logged(program: &mut Program, count: usize) -> BTreeMap<String, Value> {
     .unwrap()
 }
 
+/// The access logs of the workloads that are called, as soon as they have all that came from there.
+fn logged_there(mesh: &mut Mesh, logged: &BTreeMap<String, Value>) -> Logs {
+    let reached = |entry: &&Value| entry["response_code_details"] == "via_upstream";
+    let count = logged.values().filter(reached).count();
+    wait::until("the access logs of the others are complete", Duration::from_secs(20), || {
+        let mut logs = Logs::new();
+        for pod in generate::PODS {
+            let log = mesh.proxy(&format!("test/{pod}")).output();
+            logs.insert(format!("Kubernetes/test/{pod}"), by_id(&log));
+        }
+        let entries: usize = logs.values().map(BTreeMap::len).sum();
+        anyhow::ensure!(entries >= count, "{entries} of {count} entries");
+        Ok(logs)
+    })
+    .unwrap()
+}
+
 fn by_id(log: &str) -> BTreeMap<String, Value> {
     log.lines()
         .filter_map(|line| serde_json::from_str::<Value>(line).ok())
         .filter_map(|entry| Some((entry["request_id"].as_str()?.to_owned(), entry)))
         .collect()
 }
+
+/// Entries by workload and request ID.
+type Logs = BTreeMap<String, BTreeMap<String, Value>>;
 
 /// What happened to a request.
 struct Case<'a> {
@@ -145,7 +186,7 @@ struct Case<'a> {
     /// Its entry in the log of the caller's proxy.
     caller: &'a Value,
     /// The logs of the others, by workload.
-    servers: &'a BTreeMap<String, BTreeMap<String, Value>>,
+    servers: &'a Logs,
 }
 
 impl Case<'_> {

@@ -20,12 +20,12 @@ pub fn mesh(random: &mut Random) -> Vec<(&'static str, String)> {
         "outboundTrafficPolicy:\n  mode: ALLOW_ANY"
     };
     let mut objects = vec![destination_rule("alpha", None), destination_rule("beta", None)];
-    let plain = random.percent(50).then_some("DISABLE");
+    let plain = random.percent(40).then_some("DISABLE");
     objects.push(destination_rule("gamma", plain));
     for host in ["alpha", "beta", VIRTUAL_HOST] {
         objects.push(virtual_service(random, host));
     }
-    for number in 0..2 + random.below(3) {
+    for number in 0..1 + random.below(3) {
         objects.push(policy(random, number));
     }
     // JSON is YAML.
@@ -47,7 +47,7 @@ fn workloads(random: &mut Random) -> String {
             let ip = format!("10.0.0.{address}");
             let version = pod.rsplit('-').next().unwrap_or_default();
             text.push_str(&yaml::pod(pod, service, version, &ip));
-            let ready = service == "gamma" || random.percent(75);
+            let ready = service == "gamma" || random.percent(80);
             endpoints.push((*pod, ip, ready));
         }
         let endpoints: Vec<(&str, &str, bool)> =
@@ -134,12 +134,17 @@ fn forwarding(random: &mut Random, rule: &mut Value) {
 }
 
 fn destination(random: &mut Random) -> Value {
-    let host = random.one(&["alpha", "alpha", "beta", "beta", "gamma", "empty", "alpha.test"]);
-    let host = if random.percent(5) { "missing" } else { host };
+    let usual = ["alpha", "alpha", "beta", "beta", "alpha.test", "beta.test", "gamma"];
+    let host = match random.below(20) {
+        0 => "missing",
+        1 => "empty",
+        _ => random.one(&usual),
+    };
     let mut destination = json!({ "host": host });
     if random.percent(40) {
-        // The third is no subset of anything.
-        destination["subset"] = json!(random.one(&["v1", "v1", "v2", "v2", "v9"]));
+        // The last is no subset of anything.
+        let subset = if random.percent(90) { random.one(&["v1", "v2"]) } else { "v9" };
+        destination["subset"] = json!(subset);
     }
     json!({ "destination": destination })
 }

@@ -29,7 +29,8 @@ pub fn requests(random: &mut Random, count: usize) -> Vec<Asked> {
 }
 
 fn request(random: &mut Random, number: usize) -> Asked {
-    let service = random.one(&["alpha", "alpha", "beta", "beta", "gamma", "empty"]);
+    let usual = ["alpha", "alpha", "beta", "beta", "gamma"];
+    let service = if random.percent(95) { random.one(&usual) } else { "empty" };
     let name = match random.below(4) {
         0 => service.to_owned(),
         1 => format!("{service}.test"),
