@@ -19,6 +19,7 @@ mod secret;
 mod settings;
 mod visible;
 
+use std::cell::OnceCell;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -31,7 +32,7 @@ pub(crate) use inbound::{client_of, services_of_client};
 pub(crate) use roots::roots;
 
 use self::provenance::Provenance;
-use crate::node::Source;
+use crate::node::{Sidecar, Source};
 use crate::scope::Scope;
 use crate::store::Query;
 
@@ -48,6 +49,8 @@ pub(crate) struct Linked {
 struct Linker<'a> {
     query: &'a Query<'a>,
     scope: &'a Scope,
+    /// The Sidecar that governs the scope, once it was looked for.
+    sidecar: OnceCell<Option<&'a Arc<Sidecar>>>,
     provenance: Provenance,
     references: BTreeSet<Name>,
     diagnostics: Vec<Diagnostic>,
@@ -82,6 +85,7 @@ impl<'a> Linker<'a> {
         Self {
             query,
             scope,
+            sidecar: OnceCell::new(),
             provenance: Provenance::default(),
             references: BTreeSet::new(),
             diagnostics: Vec::new(),

@@ -76,6 +76,10 @@ impl<'a> Linker<'a> {
     /// The Sidecar that governs the scope: one that selects its clients, else the namespace's default,
     /// else the mesh's.
     pub(super) fn sidecar(&self) -> Option<&'a Arc<Sidecar>> {
+        *self.sidecar.get_or_init(|| self.find_sidecar())
+    }
+
+    fn find_sidecar(&self) -> Option<&'a Arc<Sidecar>> {
         if self.scope.role != Role::Sidecar {
             return None;
         }

@@ -68,7 +68,8 @@ impl Lowering<'_> {
             .map(|host| (self.namespace_pattern(&host.namespace), Arc::from(host.host.as_str())));
         Some(Server {
             number,
-            name: format!("{}.{}.{own_name}", meta.namespace, meta.name).into(),
+            // It becomes a piece of resource names, which `/` parts.
+            name: format!("{}.{}.{own_name}", meta.namespace, meta.name).replace('/', "_").into(),
             protocol,
             hosts: hosts.collect(),
             tls: tls.filter(|_| terminates).map(server_tls),

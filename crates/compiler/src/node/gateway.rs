@@ -1,5 +1,6 @@
 //! Gateways, and the secrets that they serve with.
 
+use std::fmt;
 use std::sync::Arc;
 
 use lateen_mesh::v1;
@@ -52,10 +53,17 @@ pub(crate) struct ServerTls {
     pub credential: Option<Arc<str>>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Secret {
     pub source: Source,
     pub certificate_chain: Vec<u8>,
     pub private_key: Vec<u8>,
     pub ca_certificates: Vec<u8>,
+}
+
+/// Without the key, which belongs in no log.
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Secret").field("source", &self.source).finish_non_exhaustive()
+    }
 }
