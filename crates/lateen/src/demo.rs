@@ -21,8 +21,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 
-use crate::commands::addresses::Addresses;
 pub use self::http::get;
+use crate::commands::addresses::Addresses;
 use check::Site;
 use files::Folders;
 use processes::Processes;
@@ -34,6 +34,16 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// The workloads with an application: name, application, version.
 const APPLICATIONS: &[(&str, &str, &str)] =
     &[("catalog-v1", "catalog", "v1"), ("catalog-v2", "catalog", "v2"), ("orders", "orders", "v1")];
+
+/// What the visitor asks for, over and over: mostly what works, now and then what needs a retry.
+const ERRANDS: &[(&str, &str)] = &[
+    ("catalog", "/"),
+    ("orders", "/"),
+    ("catalog", "/"),
+    ("catalog", "/"),
+    ("orders", "/"),
+    ("catalog", "/fragile"),
+];
 
 /// What the command line asks for.
 #[derive(Debug, clap::Args)]
@@ -131,6 +141,7 @@ async fn start(
     addresses: Addresses,
     processes: &mut Processes,
 ) -> anyhow::Result<Site> {
+    unoccupied(&addresses)?;
     let controller = ports::free()?;
     let monitoring = ports::free()?;
     let path = |path: &PathBuf| path.display().to_string();
@@ -177,6 +188,17 @@ async fn start(
     Ok(Site { folders: folders.clone(), addresses, gateway, sabotage: arguments.sabotage })
 }
 
+/// Fails when another mesh of the same YAML runs on this machine: the addresses follow from the
+/// names, so both would want the same.
+fn unoccupied(addresses: &Addresses) -> anyhow::Result<()> {
+    for health in addresses.workloads.iter().filter_map(|workload| workload.health) {
+        std::net::TcpListener::bind(health).with_context(|| {
+            format!("{health} is taken: does another demo run on this machine?")
+        })?;
+    }
+    Ok(())
+}
+
 fn start_application(
     folders: &Folders,
     processes: &mut Processes,
@@ -212,7 +234,7 @@ fn start_application(
 
 fn start_visitor(addresses: &Addresses, processes: &mut Processes) -> anyhow::Result<()> {
     let mut arguments = vec!["demo-visitor".to_owned()];
-    for (service, path) in [("catalog", "/"), ("orders", "/"), ("catalog", "/fragile")] {
+    for (service, path) in ERRANDS {
         let host = format!("{service}.shop.svc.cluster.local");
         let address = addresses.service("shop", "visitor", &host, 80)?;
         arguments.push(format!("{address}={host}{path}"));

@@ -84,8 +84,8 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<i32> {
 }
 
 fn answer_lines(offline: &mut Offline, first: &Hop, file: &Path) -> anyhow::Result<()> {
-    let text = std::fs::read_to_string(file)
-        .with_context(|| format!("cannot read {}", file.display()))?;
+    let text =
+        std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
     for (number, line) in text.lines().enumerate() {
         let question = Question::parse(line)
             .with_context(|| format!("{} line {}", file.display(), number + 1))?;

@@ -36,9 +36,8 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<i32> {
     anyhow::ensure!(status == 200, "the control plane answered with {status}");
     let proxies: Value = serde_json::from_slice(&body).context("the answer is no JSON")?;
     arguments.format.print(&proxies, table)?;
-    let synced = proxies
-        .as_array()
-        .is_some_and(|list| list.iter().all(|proxy| proxy["status"] == "SYNCED"));
+    let synced =
+        proxies.as_array().is_some_and(|list| list.iter().all(|proxy| proxy["status"] == "SYNCED"));
     Ok(i32::from(!synced))
 }
 

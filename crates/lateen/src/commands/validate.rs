@@ -85,9 +85,7 @@ fn read(path: &Path, checked: &mut Vec<Checked>) -> anyhow::Result<()> {
         .with_context(|| format!("cannot read the folder {}", path.display()))?;
     entries.sort();
     for entry in entries {
-        let hidden = entry
-            .file_name()
-            .is_some_and(|name| name.to_string_lossy().starts_with('.'));
+        let hidden = entry.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
         let wanted = entry.is_dir()
             || entry
                 .extension()

@@ -42,7 +42,8 @@ impl Processes {
         S: AsRef<std::ffi::OsStr>,
     {
         let log = self.log(name);
-        let output = File::create(&log).with_context(|| format!("cannot write {}", log.display()))?;
+        let output =
+            File::create(&log).with_context(|| format!("cannot write {}", log.display()))?;
         let child = Command::new(&self.program)
             .arg("guard")
             .arg(program)

@@ -19,10 +19,8 @@ pub async fn split(site: &Site) -> Outcome {
     let first = second_version(site).await?;
     ensure!((8..=52).contains(&first), "{first} of {SAMPLE} went to v2, expected about 30");
 
-    site.folders.edit(
-        "50-routes.yaml",
-        &[("weight: 90", "weight: 50"), ("weight: 10", "weight: 50")],
-    )?;
+    site.folders
+        .edit("50-routes.yaml", &[("weight: 90", "weight: 50"), ("weight: 10", "weight: 50")])?;
     let edited = Instant::now();
     loop {
         let then = second_version(site).await?;

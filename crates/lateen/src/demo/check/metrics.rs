@@ -45,8 +45,7 @@ async fn ask(processes: &mut Processes, listen: std::net::SocketAddr) -> anyhow:
         if let Some(failure) = processes.failed() {
             bail!("{failure}");
         }
-        if let Ok((200, body)) =
-            http::get(listen, "localhost", &path, Duration::from_secs(2)).await
+        if let Ok((200, body)) = http::get(listen, "localhost", &path, Duration::from_secs(2)).await
         {
             let answer: serde_json::Value =
                 serde_json::from_slice(&body).context("Prometheus' answer is no JSON")?;

@@ -29,11 +29,8 @@ pub fn require(programs: &[&str]) -> anyhow::Result<()> {
 
 /// Exit code and output of a program that ran without input.
 pub async fn run(program: &str, arguments: &[&str]) -> anyhow::Result<(i32, String)> {
-    let child = Command::new(program)
-        .args(arguments)
-        .stdin(Stdio::null())
-        .kill_on_drop(true)
-        .output();
+    let child =
+        Command::new(program).args(arguments).stdin(Stdio::null()).kill_on_drop(true).output();
     let output = tokio::time::timeout(LIMIT, child)
         .await
         .with_context(|| format!("{program} did not end in {LIMIT:?}"))?
