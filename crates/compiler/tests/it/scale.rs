@@ -305,3 +305,46 @@ fn edits_cost_what_they_affect_whatever_the_size_of_the_mesh() {
         assert_eq!(wide_edits(&mut large), wide, "{services} services");
     }
 }
+
+#[test]
+fn one_edited_field_at_a_gateway_with_5000_routes_costs_one_table() {
+    let gateway = "apiVersion: networking.istio.io/v1\nkind: Gateway\nmetadata: {name: gw, namespace: n0}\n\
+         spec: {selector: {istio: front}, servers: [{port: {number: 80, name: http, protocol: HTTP}, hosts: ['*']}]}\n---\n";
+    let route = |at: usize, timeout: u32| {
+        format!(
+            "apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {{name: r{at}, namespace: n0}}\n\
+             spec: {{hosts: [h{at}.example.com], gateways: [gw], http: [{{timeout: {timeout}s, \
+             route: [{{destination: {{host: s0}}}}]}}]}}\n---\n"
+        )
+    };
+    let mut mesh = Mesh::new(&format!("{gateway}{}", service(0, 0)));
+    let Change::Upsert(any) = parse(&route(0, 1)).remove(0) else { panic!("a route") };
+    let routes = (0..5_000).map(|at| {
+        let mut object = (*any).clone();
+        object.meta.name = format!("r{at}");
+        let Spec::VirtualService(spec) = &mut object.spec else { panic!("a route") };
+        spec.hosts = vec![format!("h{at}.example.com")];
+        Change::Upsert(Arc::new(object))
+    });
+    mesh.compiler.apply(routes.collect::<Vec<_>>());
+    let seen = mesh.gateway("edge", &[("istio", "front")]);
+    let deliver = |mesh: &mut Mesh| -> BTreeMap<Name, (Version, usize)> {
+        let roots = mesh.compiler.roots(seen.scope, &seen.client);
+        let closure = mesh.compiler.closure(seen.scope, roots).into_iter();
+        closure
+            .map(|(name, output)| (name, (output.encoded.version, output.encoded.bytes.len())))
+            .collect()
+    };
+    let before = deliver(&mut mesh);
+    assert!(before.len() > 5_000);
+    let linked = mesh.compiler.counters().linked;
+    mesh.apply(&route(2_500, 7));
+    let after = deliver(&mut mesh);
+    let changed: Vec<String> = after
+        .iter()
+        .filter(|(name, output)| before.get(*name) != Some(*output))
+        .map(|(name, (_, bytes))| format!("{name}: {bytes} bytes"))
+        .collect();
+    assert_eq!(changed, ["gateway/80/http/h2500.example.com: 234 bytes"]);
+    assert_eq!(mesh.compiler.counters().linked - linked, 2, "the table, and the listener's list");
+}
