@@ -146,6 +146,7 @@ impl Supervisor {
         };
         let farewell = self.serve(&data_plane, door, &mut inbox).await;
         self.state.send_replace(State::Draining);
+        tracing::info!(?farewell, connections = data_plane.open_connections(), "draining");
         if farewell == Farewell::Replaced {
             // The successor speaks for the workload from here on: to the control plane, and to
             // whoever asks for health and metrics.
@@ -153,6 +154,7 @@ impl Supervisor {
             self.admin.clear();
         }
         data_plane.drain().await;
+        tracing::info!("drained");
         self.end().await;
     }
 

@@ -169,6 +169,7 @@ impl WorkerContext {
     /// # Errors
     /// When they do not come in time.
     pub async fn need(&self, host: &str) -> Result<(), NeedError> {
+        self.telemetry.counters().details_waits.increment();
         self.plans.need(host, self.settings.timeouts.details).await
     }
 }

@@ -102,3 +102,82 @@ impl KnownCells {
         self.previous.replace(used);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use lateen_engine::{Cut, Resources};
+    use lateen_mesh::v1::{self, resource::Body};
+    use prost::Message;
+
+    use super::*;
+
+    /// A destination with endpoints on these ports.
+    fn destination(ports: &[u32]) -> Arc<Destination> {
+        let slice = v1::EndpointSlice {
+            host: "a.shop".to_owned(),
+            port: 80,
+            templates: vec![v1::EndpointTemplate::default()],
+            endpoints: ports
+                .iter()
+                .map(|port| v1::Endpoint {
+                    workload_uid: "c/shop/a".to_owned(),
+                    addresses: vec![Bytes::from_static(&[127, 1, 0, 2])],
+                    port: *port,
+                    ..v1::Endpoint::default()
+                })
+                .collect(),
+        };
+        let destination = v1::Destination {
+            host: "a.shop".to_owned(),
+            port: 80,
+            endpoint_slices: vec!["endpoints/a.shop/80/0".to_owned()],
+            ..v1::Destination::default()
+        };
+        let upserts = [
+            ("endpoints/a.shop/80/0", Body::Endpoints(slice)),
+            ("destination/a.shop/80/", Body::Destination(destination)),
+        ];
+        let upserts = upserts.into_iter().map(|(name, body)| {
+            let resource = v1::Resource { objects: Vec::new(), body: Some(body) };
+            (name.to_owned(), Bytes::from(resource.encode_to_vec()))
+        });
+        let cut = Cut { upserts: upserts.collect(), removed: Vec::new() };
+        let plan = Resources::new().apply(&cut).unwrap();
+        plan.destinations().next().unwrap().clone()
+    }
+
+    #[test]
+    fn workers_see_each_others_requests_and_ejections() {
+        let shared = Arc::new(EndpointCells::default());
+        let (one, other) = (KnownCells::new(Arc::clone(&shared)), KnownCells::new(shared));
+        let destination = destination(&[8080, 8081]);
+        let (mine, theirs) = (one.of(&destination, 0), other.of(&destination, 0));
+        let request = mine.cell(1).unwrap().enter();
+        mine.cell(0).unwrap().eject(Duration::from_secs(5));
+        let view = theirs.view(Duration::from_secs(4));
+        assert_eq!((view.active(0), view.active(1), view.active(2)), (0, 1, 0));
+        assert!(view.ejected(0) && !view.ejected(1) && !view.ejected(2));
+        assert!(!theirs.view(Duration::from_secs(5)).ejected(0));
+        drop(request);
+        assert_eq!(theirs.view(Duration::ZERO).active(1), 0);
+    }
+
+    #[test]
+    fn what_is_in_use_outlives_changes_of_the_plan_and_the_rest_does_not() {
+        let shared = Arc::new(EndpointCells::default());
+        let known = KnownCells::new(Arc::clone(&shared));
+        let destination = destination(&[8080]);
+        let first = known.of(&destination, 7);
+        assert_eq!((first.next_turn(), first.next_turn()), (7, 8));
+        known.turn_over();
+        assert!(Rc::ptr_eq(&first, &known.of(&destination, 0)), "used again: it stays");
+        drop(first);
+        known.turn_over();
+        shared.prune();
+        assert_eq!(shared.len(), 1);
+        known.turn_over();
+        shared.prune();
+        assert!(shared.is_empty(), "unused for two changes");
+    }
+}
