@@ -82,7 +82,7 @@ impl Tokens {
             let is_fresh = self
                 .written
                 .get(account)
-                .is_some_and(|at| now.duration_since(*at).is_ok_and(|age| age < self.lifetime / 2));
+                .is_some_and(|at| now.duration_since(*at).is_ok_and(|age| age < self.renewal()));
             if is_fresh {
                 continue;
             }
@@ -95,6 +95,12 @@ impl Tokens {
         }
         self.written.retain(|account, _| accounts.contains(account));
         result.and(self.clean_up(accounts))
+    }
+
+    /// The age at which a token is written anew. Tokens count in whole seconds, so that up to one of
+    /// their life is lost to rounding.
+    fn renewal(&self) -> Duration {
+        self.lifetime.saturating_sub(Duration::from_secs(1)) / 2
     }
 
     fn write_one(

@@ -144,13 +144,14 @@ async fn the_servers_certificate_rotates_while_proxies_connect() {
     let lifetime = Duration::from_secs(2);
     let mesh = Mesh::with(&files, move |settings| {
         settings.serving_lifetime = lifetime;
-        settings.token_lifetime = lifetime;
+        // Tokens count in whole seconds.
+        settings.token_lifetime = 2 * lifetime;
     })
     .await;
     let token = mesh.token("shop/web");
     let mut proxy = mesh.proxy("shop/web-1", "shop/web");
     proxy.cut().await;
-    let deadline = tokio::time::Instant::now() + 3 * lifetime;
+    let deadline = tokio::time::Instant::now() + 4 * lifetime;
     let mut connections = 0;
     while tokio::time::Instant::now() < deadline {
         proxy.disconnect();

@@ -38,9 +38,10 @@ fn a_token_is_written_anew_at_half_its_life_and_goes_with_its_account() {
 
     tokens.write(&both, start).unwrap();
     let first = read();
-    tokens.write(&both, start + LIFETIME / 2 - Duration::from_secs(1)).unwrap();
+    let renewal = (LIFETIME - Duration::from_secs(1)) / 2;
+    tokens.write(&both, start + renewal - Duration::from_millis(1)).unwrap();
     assert_eq!(read(), first);
-    tokens.write(&both, start + LIFETIME / 2).unwrap();
+    tokens.write(&both, start + renewal).unwrap();
     assert_ne!(read(), first);
     // A clock that was set back is no reason to keep a token that may be from the future.
     let second = read();
