@@ -1,9 +1,9 @@
 //! The path of a request.
 //!
 //! A connection whose bytes are HTTP comes in through [`serve`]. A server codec turns its bytes
-//! into *exchanges* (see [`exchange`]): a request head with a body that streams in, answered by a
+//! into *exchanges* (see `exchange`): a request head with a body that streams in, answered by a
 //! response head with a body that streams out. The path of a request, from the first look at its
-//! head to the last byte of the answer, is [`request`]; a client codec carries each attempt to the
+//! head to the last byte of the answer, is `request`; a client codec carries each attempt to the
 //! endpoint that the plan picked, over a connection of this worker's [`Pools`].
 //!
 //! No module here decides where a request goes, whether it may, or whether it is tried again:

@@ -222,7 +222,7 @@ impl Record {
         exchange.cluster = self.cluster();
         exchange.service = self.service();
         exchange.peer = self.peer();
-        exchange.route_name = &self.route_name;
+        exchange.route_name = self.route_name();
         exchange.entry = self.entry.as_deref().unwrap_or_default();
         exchange.decided_by = self.decided_by();
         HttpRecord {
@@ -280,6 +280,16 @@ impl Record {
             SentTo::Application(_) => Cluster::InboundPassthrough,
             SentTo::Passthrough => Cluster::Passthrough,
             SentTo::BlackHole => Cluster::BlackHole,
+        }
+    }
+
+    /// Istio's names for the routes that nobody wrote.
+    fn route_name(&self) -> &str {
+        match &self.sent_to {
+            SentTo::Passthrough => "allow_any",
+            SentTo::BlackHole => "block_all",
+            SentTo::Application(_) if self.route_name.is_empty() => "default",
+            _ => &self.route_name,
         }
     }
 

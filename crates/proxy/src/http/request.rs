@@ -118,6 +118,10 @@ fn authorize(exchange: &mut InProgress, plan: &Plan) -> Result<(), Refusal> {
     use lateen_engine::authorize::Action;
     let peer = identify::peer(exchange);
     let verdict = plan.authorize_request(&peer, &exchange.for_engine());
+    for matched in verdict.audited.iter().chain(&verdict.shadow) {
+        tracing::info!(policy = matched.id(), action = ?matched.policy.action(),
+            dry_run = matched.policy.dry_run(), "policy matched without effect");
+    }
     if verdict.allowed {
         return Ok(());
     }

@@ -426,3 +426,20 @@ fn a_refusal_tells_its_reason_to_the_peer_that_proved_itself() {
         assert_eq!(application.connections(), 0);
     });
 }
+
+#[test]
+fn an_idle_connection_says_goaway() {
+    run(async {
+        let mut settings = settings();
+        settings.timeouts.http_idle = std::time::Duration::from_millis(80);
+        let backend = Backend::echo().await;
+        let plan = shop(Protocol::Http, backend.address);
+        let proxy = proxies::outbound_with(plan, &Ca::new(), settings).await;
+        let stream = TcpStream::connect(proxy.address).await.expect("connected");
+        let (sender, connection) = h2::client::handshake(stream).await.expect("a handshake");
+        let closed = tokio::task::spawn_local(connection);
+        let answer = send(&sender, request("GET", "/"), None).await.expect("an answer");
+        assert_eq!(answer.head.status, StatusCode::OK);
+        closed.await.expect("no panic").expect("a clean end");
+    });
+}

@@ -237,6 +237,17 @@ impl Pools {
     }
 }
 
+/// Dials, and counts it.
+async fn dial(ctx: &WorkerContext, target: &Target) -> Result<ClientIo, Rc<DialError>> {
+    let dialled = ctx.dialer.dial(target).await;
+    let counters = ctx.telemetry.counters();
+    match &dialled {
+        Ok(_) => counters.dials.increment(),
+        Err(_) => counters.dial_failures.increment(),
+    }
+    dialled.map_err(Rc::new)
+}
+
 /// Dials for one exchange only.
 async fn dial_alone(
     ctx: &Rc<WorkerContext>,
@@ -244,7 +255,7 @@ async fn dial_alone(
     cell: &Arc<EndpointCell>,
     target: &Target,
 ) -> Result<Lease, Rc<DialError>> {
-    let io = ctx.dialer.dial(target).await.map_err(Rc::new)?;
+    let io = dial(ctx, target).await?;
     match establish(ctx, io, target, cell).await? {
         Established::Http1(connection) => {
             Ok(Lease::Http1 { connection, reused: false, lane: Rc::downgrade(lane) })
@@ -269,8 +280,7 @@ fn start_shared(
 ) -> SharedDial {
     let (ctx, weak, cell) = (Rc::clone(ctx), Rc::downgrade(lane), Arc::clone(cell));
     let dial: Pin<Box<dyn Future<Output = DialOutcome>>> = Box::pin(async move {
-        let dialled = ctx.dialer.dial(&target).await.map_err(Rc::new);
-        let established = match dialled {
+        let established = match dial(&ctx, &target).await {
             Ok(io) => establish(&ctx, io, &target, &cell).await,
             Err(error) => Err(error),
         };

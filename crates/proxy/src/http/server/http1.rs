@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
@@ -15,6 +15,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::time::Sleep;
 
 use super::WatchedIo;
+use super::drain::Drain;
 use crate::http::downstream::Downstream;
 use crate::http::exchange::Incoming;
 use crate::http::request;
@@ -88,20 +89,17 @@ async fn drive<C>(connection: &mut C, downstream: &Downstream, deadlines: &mut D
 where
     C: Future<Output = hyper::Result<()>> + Unpin,
 {
-    let mut draining = downstream.ctx.drain.clone();
-    let mut draining = pin!(async move { draining.reached(DrainPhase::Draining).await });
-    let mut ending = downstream.ctx.drain.clone();
-    let mut ending = pin!(async move { ending.reached(DrainPhase::Ending).await });
+    let mut drain = Drain::new(downstream.ctx.drain.clone());
     poll_fn(|cx| {
         if let Poll::Ready(result) = Pin::new(&mut *connection).poll(cx) {
             return Poll::Ready(Ended::Closed(result));
         }
-        if !downstream.draining.get() && draining.as_mut().poll(cx).is_ready() {
+        while let Poll::Ready(phase) = drain.poll(cx) {
+            if phase == DrainPhase::Ending {
+                return Poll::Ready(Ended::DrainTimedOut);
+            }
             downstream.draining.set(true);
             deadlines.shorten_idle();
-        }
-        if downstream.draining.get() && ending.as_mut().poll(cx).is_ready() {
-            return Poll::Ready(Ended::DrainTimedOut);
         }
         deadlines.poll(cx, downstream)
     })

@@ -18,6 +18,7 @@ use http::{Request, header};
 use http_body::Body;
 
 use super::WatchedIo;
+use super::drain::Drain;
 use crate::http::downstream::Downstream;
 use crate::http::exchange::{Incoming, StreamError};
 use crate::http::pump::pump;
@@ -58,30 +59,29 @@ pub(in crate::http) async fn serve(downstream: Rc<Downstream>, io: WatchedIo) {
 
 async fn drive(mut connection: Connection<WatchedIo, Bytes>, downstream: &Rc<Downstream>) {
     let mut exchanges: FuturesUnordered<Exchange> = FuturesUnordered::new();
-    let mut draining = downstream.ctx.drain.clone();
-    let mut draining = pin!(async move { draining.reached(DrainPhase::Draining).await });
-    let mut ending = downstream.ctx.drain.clone();
-    let mut ending = pin!(async move { ending.reached(DrainPhase::Ending).await });
+    let mut drain = Drain::new(downstream.ctx.drain.clone());
     let idle = downstream.ctx.settings.timeouts.http_idle;
     let mut idle_timer = pin!(tokio::time::sleep(idle));
     let opened = Instant::now();
     poll_fn(|cx| {
-        if !downstream.draining.get() && draining.as_mut().poll(cx).is_ready() {
+        while let Poll::Ready(phase) = drain.poll(cx) {
+            if phase == DrainPhase::Ending {
+                downstream.ending.set(Reason::DrainTimedOut);
+                return Poll::Ready(());
+            }
             downstream.draining.set(true);
             connection.graceful_shutdown();
         }
-        if downstream.draining.get() && ending.as_mut().poll(cx).is_ready() {
-            downstream.ending.set(Reason::DrainTimedOut);
-            return Poll::Ready(());
-        }
         while idle_timer.as_mut().poll(cx).is_ready() {
+            let now = Instant::now();
             let since = downstream.activity.idle_since().unwrap_or(opened);
             let busy = downstream.activity.exchanges() > 0;
-            let due = if busy { Instant::now() } else { since } + idle;
-            if due <= Instant::now() {
+            let mut due = if busy { now + idle } else { since + idle };
+            if due <= now {
                 connection.graceful_shutdown();
+                due = now + idle;
             }
-            idle_timer.as_mut().reset((due.max(Instant::now()) + idle).into());
+            idle_timer.as_mut().reset(due.into());
         }
         poll_streams(&mut connection, &mut exchanges, downstream, cx)
     })

@@ -1,5 +1,6 @@
 //! The side of an exchange that comes from a client.
 
+mod drain;
 mod http1;
 mod http2;
 mod io;
