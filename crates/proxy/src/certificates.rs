@@ -181,7 +181,7 @@ impl Certificates {
                     let renew_at = certificate.renew_at(random() * 2.0 - 1.0);
                     tracing::info!(
                         identity = %certificate.identity(),
-                        not_after = ?certificate.not_after(),
+                        not_after = %time(certificate.not_after()),
                         "a certificate was issued"
                     );
                     self.set(certificate);
@@ -204,6 +204,7 @@ impl Certificates {
         *self.last_error.lock().unwrap_or_else(PoisonError::into_inner) = error;
     }
 
+    /// Sleeps until then.
     async fn until(&self, time: SystemTime) {
         let mut wait = SHORTEST;
         loop {
@@ -214,4 +215,9 @@ impl Certificates {
             }
         }
     }
+}
+
+/// A time of day, for people.
+fn time(time: SystemTime) -> String {
+    jiff::Timestamp::try_from(time).map(|time| time.to_string()).unwrap_or_default()
 }

@@ -101,7 +101,6 @@ async fn decide(arrival: &Arrival) -> Result<Decision, Refused> {
 }
 
 async fn wait_for(ctx: &Rc<WorkerContext>, host: &str) -> Result<(), Refused> {
-    ctx.telemetry.counters().details_waits.increment();
     ctx.need(host).await.map_err(|error| Refused {
         detail: format!("{host}: {error}"),
         ..Refused::because(error.reason())
