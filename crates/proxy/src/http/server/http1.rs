@@ -4,7 +4,8 @@ use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::rc::Rc;
-use std::sync::atomic::Ordering;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -112,9 +113,10 @@ where
 /// only then the true deadline is worked out.
 struct Deadlines {
     timer: Pin<Box<Sleep>>,
-    read: std::sync::Arc<std::sync::atomic::AtomicU64>,
+    read: Arc<AtomicU64>,
     /// What had been read when the connection was last seen without an exchange.
     read_when_idle: u64,
+    /// The beginning of the connection, or of the drain.
     idle_from: Instant,
     /// When the first byte of a head was noticed.
     head_from: Option<Instant>,
@@ -154,7 +156,6 @@ impl Deadlines {
             self.begun = downstream.activity.begun();
             self.head_from = None;
             self.read_when_idle = read;
-            self.idle_from = downstream.activity.idle_since().unwrap_or(self.idle_from);
         } else if self.head_from.is_none() && read > self.read_when_idle {
             // The codec has taken these bytes and has not come to the end of a head with them.
             let now = Instant::now();
@@ -166,7 +167,10 @@ impl Deadlines {
             let due = match self.head_from {
                 _ if busy => now + self.idle,
                 Some(from) => from + self.headers,
-                None => self.idle_from + self.idle,
+                None => {
+                    let ended = downstream.activity.idle_since().unwrap_or(self.idle_from);
+                    ended.max(self.idle_from) + self.idle
+                }
             };
             if due <= now {
                 return Poll::Ready(match self.head_from {
