@@ -2,12 +2,13 @@
 
 use lateen_mesh::v1::authorization_policy::Action;
 use lateen_mesh::v1::{MtlsMode, Protocol};
+use lateen_proxy::listen::Inherited;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 
 use crate::mesh::{Mesh, identity, meshed};
 use crate::openssl::{self, Identity};
-use crate::site::{Ca, Site, application, echo, exchange, free_base, is_refused};
+use crate::site::{Ca, Site, application, echo, exchange, free_base, is_refused, soon};
 
 /// Answers the first line with `hello` and closes.
 fn greeter(listener: TcpListener) {
@@ -66,18 +67,20 @@ async fn permissive_takes_plain_text_mutual_tls_and_passes_other_tls_on() {
     let address = site.inbound(port);
 
     assert_eq!(exchange(address, b"plain text").await.unwrap(), b"plain text");
-    let caller = Identity::new(&ca, "caller").await;
-    let session =
-        openssl::connect(address, Some(&caller), &["-alpn", "istio", "-quiet"], "secret\n");
-    // The echo answers and goes on; openssl ends when its own side does.
-    drop(tokio::time::timeout(std::time::Duration::from_millis(1), session).await);
+    let client = free_base();
+    let plan = Mesh::new(client)
+        .service("app.shop", 300, port, Protocol::Tcp, &[meshed(address, "app")])
+        .plan();
+    let caller = Site::start(&ca, "caller", client, plan).await;
+    assert_eq!(exchange(caller.service(300, port), b"secret").await.unwrap(), b"secret");
+    assert!(!caller.finish().await.contains(r#""reason":"upstream"#));
 
     // TLS that is not the mesh's is the application's own: an echo answers with the ClientHello.
     let hello = client_hello();
-    let mut client = tokio::net::TcpStream::connect(address).await.unwrap();
+    let mut client = TcpStream::connect(address).await.unwrap();
     client.write_all(&hello).await.unwrap();
     let mut back = vec![0; hello.len()];
-    crate::site::soon(client.read_exact(&mut back)).await.unwrap();
+    soon(client.read_exact(&mut back)).await.unwrap();
     assert_eq!(back, hello, "not a byte lost or changed");
     drop(client);
     site.finish().await;
@@ -171,4 +174,34 @@ async fn a_server_that_is_somebody_else_is_not_spoken_to() {
     let log = outbound.finish().await;
     assert!(log.contains(r#""reason":"upstream_identity_mismatch""#), "{log}");
     assert!(!inbound.finish().await.contains(r#""bytes_received":6"#));
+}
+
+#[tokio::test]
+async fn beyond_the_limit_connections_are_closed_as_they_are_accepted() {
+    let (ca, base) = (Ca::new(), free_base());
+    let (listener, port) = application(base).await;
+    echo(listener);
+    let plan = Mesh::new(base).port(port, Protocol::Tcp, MtlsMode::Disable).plan();
+    let site = Site::inherit(&ca, "app", base, plan, Inherited::default(), |settings| {
+        settings.limits.connections = 2;
+    })
+    .await;
+    let mut open = Vec::new();
+    for _ in 0..2 {
+        let mut stream = TcpStream::connect(site.inbound(port)).await.unwrap();
+        stream.write_all(b"x").await.unwrap();
+        assert_eq!(soon(stream.read_u8()).await.unwrap(), b'x');
+        open.push(stream);
+    }
+    assert!(is_refused(site.inbound(port), b"one too many").await);
+    assert_eq!((site.plane.open_connections(), site.plane.refused_connections()), (2, 1));
+    open.clear();
+    soon(async {
+        while site.plane.open_connections() > 0 {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+    assert_eq!(exchange(site.inbound(port), b"again").await.unwrap(), b"again");
+    site.finish().await;
 }
