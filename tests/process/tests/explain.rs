@@ -267,7 +267,11 @@ impl Case<'_> {
     }
 }
 
-fn same<T: PartialEq + std::fmt::Debug>(what: &str, explained: T, logged: T) -> anyhow::Result<()> {
+fn same<T: PartialEq + std::fmt::Debug + Copy>(
+    what: &str,
+    explained: T,
+    logged: T,
+) -> anyhow::Result<()> {
     anyhow::ensure!(explained == logged, "{what}: explained {explained:?}, logged {logged:?}");
     Ok(())
 }

@@ -28,7 +28,8 @@ use report::Report;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Exit code: 0 when the request is served, or answered as a route says; 1 when the mesh refuses it, or
-may refuse it, as one of several backends or endpoints would. With --requests: 0.
+may refuse it, as one of several backends or endpoints would; 2 when the question makes no sense. With
+--requests: 0 or 2.
 
 The URL's host and port say what is dialled, a `host` header what is asked for there. Ports are those
 of the YAML. Addresses of endpoints are those of local mode, as the access log has them.
@@ -65,6 +66,13 @@ pub struct Arguments {
 
 /// Runs the command; its exit code.
 pub fn run(arguments: &Arguments) -> anyhow::Result<i32> {
+    answer(arguments).or_else(|error| {
+        eprintln!("lateen: {error:#}");
+        Ok(2)
+    })
+}
+
+fn answer(arguments: &Arguments) -> anyhow::Result<i32> {
     let mut offline = Offline::load(&arguments.dir)?;
     offline.warn();
     let (namespace, name) =

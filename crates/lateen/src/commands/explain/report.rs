@@ -230,6 +230,7 @@ impl Report {
     /// For people.
     pub fn text(&self) -> String {
         let mut text = String::new();
+        let nobody = Origin::mesh_default().to_string();
         let mut at = "";
         for decision in &self.decisions {
             if decision.at != at {
@@ -238,7 +239,10 @@ impl Report {
             }
             let mark = if decision.matched { "✓" } else { "·" };
             let Decision { what, object, why, .. } = decision;
-            let _ = writeln!(text, "  {mark} {what:<16} {why}\n      {object}");
+            let _ = writeln!(text, "  {mark} {what:<16} {why}");
+            if *object != nobody {
+                let _ = writeln!(text, "    {:<16} {object}", "");
+            }
         }
         text.push('\n');
         if let Some(route) = &self.route {
