@@ -211,7 +211,7 @@ async fn send(exchange: &mut InProgress, forward: Forward<'_>) -> Result<Reply, 
     }
     let carried = match exchange.carried() {
         Carried::Upgrade => Carried::Upgrade,
-        version => destination.carried(version),
+        version => exchange.ctx().plan().carried(destination, version),
     };
     let delivery = Delivery {
         to: Destined::Destination {
