@@ -24,6 +24,12 @@ use crate::commands::offline::Offline;
 /// may resolve to.
 const ELSEWHERE: IpAddr = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 1));
 
+/// The route of requests that are passed through, in Istio's words.
+const ALLOW_ANY: &str = "allow_any";
+
+/// The route of requests that REGISTRY_ONLY refuses, in Istio's words.
+const BLOCK_ALL: &str = "block_all";
+
 /// What clients of HTTPS offer.
 const ALPN: &[&[u8]] = &[b"h2", b"http/1.1"];
 
@@ -54,7 +60,7 @@ impl<'a> Asking<'a> {
             |asking, connection| match connection {
                 Connection::Http(scope) => asking.http(&scope),
                 Connection::Tcp(forward) => asking.tcp(&forward, dialled),
-                Connection::Passthrough(origin) => Ok(passthrough(origin)),
+                Connection::Passthrough(origin) => Ok(passthrough("", origin)),
                 Connection::Refuse(refusal) => Ok(refused(&refusal, None)),
                 Connection::Need(_) => Ok(details_missing(None)),
             },
@@ -149,7 +155,7 @@ impl<'a> Asking<'a> {
                     let answer = Answer::answered(direct.status, direct.rule, reason);
                     Ok(Outcome { route: Some(route), answer })
                 }
-                HttpDecision::Passthrough(origin) => Ok(passthrough(origin)),
+                HttpDecision::Passthrough(origin) => Ok(passthrough(ALLOW_ANY, origin)),
                 HttpDecision::Refuse(refusal) => Ok(refused(&refusal, Some(refusal.status))),
                 HttpDecision::Need(_) => Ok(details_missing(Some(503))),
             },
@@ -219,8 +225,9 @@ fn dialled(plan: &Plan, host: &str) -> IpAddr {
     single.map_or(ELSEWHERE, |block| block.address)
 }
 
-fn passthrough(origin: &Origin) -> Outcome {
-    let route = Some(Route::new("", "passthrough", origin));
+/// `name`: as the access log has it, where requests are passed through.
+fn passthrough(name: &str, origin: &Origin) -> Outcome {
+    let route = Some(Route::new(name, "passthrough", origin));
     Outcome { route, answer: Answer::served(origin) }
 }
 
@@ -231,9 +238,15 @@ fn details_missing(status: Option<u16>) -> Outcome {
 
 fn refused(refusal: &Refusal<'_>, status: Option<u16>) -> Outcome {
     let answer = Answer::refused(status, refusal.origin, refusal.reason.into());
-    let matched = matches!(refusal.reason, Decided::InvalidBackend | Decided::NoBackend);
-    let action = if status.is_some() { "forward" } else { "tcp" };
-    let mut route = matched.then(|| Route::new(refusal.route_name, action, refusal.origin));
+    let named = |name, action| Some(Route::new(name, action, refusal.origin));
+    let mut route = match (refusal.reason, status) {
+        (Decided::InvalidBackend | Decided::NoBackend, Some(_)) => {
+            named(refusal.route_name, "forward")
+        }
+        (Decided::InvalidBackend | Decided::NoBackend, None) => named("", "tcp"),
+        (Decided::NotInRegistry, Some(_)) => named(BLOCK_ALL, "refuse"),
+        _ => None,
+    };
     if let (Some(route), Some(key)) = (&mut route, refusal.backend) {
         route.backends.push(Backend::new(key, Vec::new(), answer.clone()));
     }

@@ -26,7 +26,7 @@ pub struct Report {
 pub struct Route {
     /// Name, as the access log has it.
     pub name: String,
-    /// What is done: `forward`, `redirect`, `respond`, `passthrough`, `tcp`.
+    /// What is done: `forward`, `redirect`, `respond`, `passthrough`, `refuse`, `tcp`.
     pub action: &'static str,
     /// The object and field that decided.
     pub decided_by: String,

@@ -93,7 +93,7 @@ fn the_demo_is_explained() {
         (
             VISITOR,
             "http://nowhere.example/",
-            ": ",
+            "block_all: refuse",
             "refused with 502, by ConfigMap istio-system/istio data.mesh.outboundTrafficPolicy \
              (not_in_registry)"
                 .to_owned(),
