@@ -11,5 +11,6 @@ mod incremental;
 mod local;
 mod mesh;
 mod policies;
+mod roles;
 mod routes;
 mod scale;

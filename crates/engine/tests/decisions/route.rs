@@ -448,7 +448,18 @@ fn weights_are_relative_to_their_sum() {
         })
         .collect();
     assert_eq!(drawn, ["one", "three", "three", "three", "one", "three", "three", "three"]);
+    // An explanation names a random number for each that can be drawn.
+    let draws = plan.explain_route(&on_port(80), &request, 2).draws;
+    let explained: Vec<(u64, String)> = draws
+        .iter()
+        .map(|drawn| {
+            let forward = forward(plan.route(&on_port(80), &request, drawn.random));
+            (drawn.weight, forward.destination.key().host.to_string())
+        })
+        .collect();
+    assert_eq!(explained, [(1, "one".to_owned()), (3, "three".to_owned())]);
     let plan = weighted(&[("one", 0)]);
+    assert_eq!(plan.explain_route(&on_port(80), &request, 0).draws.len(), 1);
     assert_eq!(&*forward(decide(&plan, &request)).destination.key().host, "one");
     let plan = weighted(&[("one", 0), ("two", 0)]);
     let HttpDecision::Refuse(refusal) = decide(&plan, &request) else { panic!("forwarded") };
