@@ -46,6 +46,8 @@ pub struct WorkloadAddresses {
     pub namespace: String,
     /// Its name.
     pub name: String,
+    /// Its service account.
+    pub service_account: String,
     /// Where its application listens.
     pub application: IpAddr,
     /// Where its proxy takes inbound connections; absent without a sidecar.
@@ -204,6 +206,10 @@ impl WorkloadAddresses {
         Self {
             namespace: client.namespace.clone(),
             name: client.name.clone(),
+            service_account: match client.service_account.as_str() {
+                "" => "default".to_owned(),
+                account => account.to_owned(),
+            },
             application,
             proxy,
             health: bound(own.health),

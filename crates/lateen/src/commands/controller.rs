@@ -39,7 +39,7 @@ pub struct Arguments {
 /// Reads a duration as Istio's objects write it.
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
     lateen_api::Duration::parse(text)
-        .and_then(|duration| duration.to_std())
+        .and_then(lateen_api::Duration::to_std)
         .filter(|duration| !duration.is_zero())
         .ok_or_else(|| "expected a positive duration such as 24h, 90s or 1.5s".to_owned())
 }

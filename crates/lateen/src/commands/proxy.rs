@@ -29,6 +29,10 @@ pub struct Arguments {
     /// NAMESPACE/NAME of the workload.
     #[arg(long)]
     workload: String,
+    /// Service account of the workload. Without it the tokens of the namespace are tried in turn until
+    /// the control plane agrees that one is the workload's.
+    #[arg(long)]
+    service_account: Option<String>,
     /// Worker threads.
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=256))]
     workers: u16,
@@ -52,6 +56,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<i32> {
         arguments.workload.split_once('/').context("--workload is NAMESPACE/NAME")?;
     let mut settings = Settings::new(&arguments.controller, namespace, name, &arguments.state);
     settings.workers = usize::from(arguments.workers);
+    settings.service_account = arguments.service_account;
     settings.eager = arguments.eager;
     settings.handover = arguments.handover;
     settings.timeouts.drain = arguments.drain;
