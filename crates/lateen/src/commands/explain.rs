@@ -2,8 +2,8 @@
 //!
 //! The directory is compiled as the control plane does it in local mode, and the plans of the
 //! proxies on the way are asked what they would decide: that of the caller's sidecar or of a gateway
-//! ([`outbound`]), then those of the workloads that the request may reach ([`inbound`]). In between
-//! the request is changed as the proxies change it ([`head`]).
+//! (`outbound`), then those of the workloads that the request may reach (`inbound`). In between
+//! the request is changed as the proxies change it (`head`).
 
 mod head;
 mod hop;
