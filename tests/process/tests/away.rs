@@ -1,9 +1,8 @@
-//! A control plane that is away, and a proxy replaced in place.
+//! A control plane that is away.
 
 use std::time::Duration;
 
 use anyhow::Context;
-use lateen_process_tests::load::Load;
 use lateen_process_tests::{peers, yaml};
 use lateen_testkit::mesh::{Mesh, curl};
 
@@ -70,29 +69,4 @@ fn a_proxy_that_takes_its_whole_scope_needs_nobody() {
     mesh.start_proxy("test/caller", &["--eager"]).unwrap();
     mesh.kill_controller();
     assert!(get(&mesh, "late").ends_with("\n200"));
-}
-
-#[test]
-fn a_proxy_is_replaced_in_place_without_a_lost_request() {
-    let mut mesh = mesh();
-    let listen = mesh.application("test/web-1", 8080).unwrap();
-    let _nginx = peers::nginx(&mesh, "web-1", listen).unwrap();
-    mesh.start_proxy("test/web-1", &[]).unwrap();
-    let socket = mesh.logs().join("handover.sock");
-    let handover = ["--handover", socket.to_str().unwrap()];
-    mesh.start_proxy("test/caller", &handover).unwrap();
-    assert!(get(&mesh, "web").ends_with("\n200"));
-
-    let host = "web.test.svc.cluster.local";
-    let seen = mesh.service("test/caller", host, 80).unwrap();
-    let load = Load::start(&mesh, seen, host, 8).unwrap();
-    let mut old = mesh.release_proxy("test/caller").unwrap();
-    // The successor finds its predecessor at the socket, and the predecessor ends.
-    mesh.start_proxy("test/caller", &handover).unwrap();
-    let outcome = load.finish().unwrap();
-    println!("the proxy is replaced: {outcome:?}");
-    assert_eq!((outcome.refused, outcome.failed, outcome.unanswered), (0, 0, 0), "{outcome:?}");
-    let status = old.ended(Duration::from_secs(60)).expect("the predecessor ends");
-    assert!(status.success(), "{status}");
-    assert!(get(&mesh, "web").ends_with("\n200"));
 }
