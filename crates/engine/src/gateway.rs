@@ -263,8 +263,14 @@ impl<'p> Gateway<'p> {
             return Err(Refusal::new(Reason::NoRoute, &server.origin));
         };
         trace.step(What::Route, &rule.origin, true, || format!("of server {}", server.name));
-        let (backend, destination) =
-            rule.backends.choose(self.plan, server.number, random, &rule.origin, trace)?;
+        let (backend, destination) = rule.backends.choose(
+            self.plan,
+            server.number,
+            destination,
+            random,
+            &rule.origin,
+            trace,
+        )?;
         Ok(TcpForward { destination, rule: &rule.origin, backend: &backend.origin })
     }
 }

@@ -226,7 +226,9 @@ impl<'p> Outbound<'p> {
             return None;
         };
         trace.step(What::Route, &rule.origin, true, || seen.describe());
-        Some(match rule.backends.choose(self.plan, port, random, &rule.origin, trace) {
+        let chosen =
+            rule.backends.choose(self.plan, port, self.destination, random, &rule.origin, trace);
+        Some(match chosen {
             Ok((backend, destination)) => Connection::Tcp(TcpForward {
                 destination,
                 rule: &rule.origin,

@@ -32,7 +32,7 @@ pub enum Reason {
     NoBackend,
     /// The destination has no endpoint that may be picked.
     NoHealthyUpstream,
-    /// Passing through would lead back to this proxy.
+    /// Dialling the address that the client dialled would lead back to this proxy.
     PassthroughLoop,
     /// The port takes mutual TLS only.
     MtlsRequired,

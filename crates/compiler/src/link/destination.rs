@@ -65,13 +65,18 @@ impl<'a> Linker<'a> {
     }
 
     fn discovery(&self, service: &Service, effective: &Effective<'_>) -> Discovery {
-        if effective.load_balancing.is_some_and(|(_, balancing)| balancing.passthrough) {
+        // Behind a local address there is only the proxy that was dialled at it.
+        let local = self.query.is_local();
+        let balancing = effective.load_balancing;
+        if !local && balancing.is_some_and(|(_, balancing)| balancing.passthrough) {
             return Discovery::Passthrough;
         }
         match service.resolution {
             Resolution::Endpoints => Discovery::Endpoints,
             // What reached a gateway was not dialled by the client.
-            Resolution::Headless if self.scope.role == Role::Gateway => Discovery::Endpoints,
+            Resolution::Headless if local || self.scope.role == Role::Gateway => {
+                Discovery::Endpoints
+            }
             Resolution::Headless | Resolution::Passthrough => Discovery::Passthrough,
             Resolution::Dns => Discovery::Dns,
         }

@@ -245,6 +245,11 @@ impl<'a> Query<'a> {
         self.store.directory.bucket(namespace, bucket)
     }
 
+    /// Whether this is local mode, which never changes.
+    pub fn is_local(&self) -> bool {
+        self.store.local.is_some()
+    }
+
     /// Local mode: offset of a host's address in the /16 of whoever looks at it.
     pub fn local_offset(&self, host: &Arc<str>) -> Option<u16> {
         let local = self.store.local.as_ref()?;

@@ -1,5 +1,6 @@
 //! How services are reached.
 
+use lateen_compiler::Options;
 use lateen_mesh::v1::{
     self, Discovery, OutboundPolicy, load_balancing::Policy, upstream_tls::Mode,
 };
@@ -96,6 +97,34 @@ fn what_is_written_nowhere_is_istios_default() {
 
     for name in [&format!("{WEB}/82/"), &format!("{WEB}/80/v1"), "nobody.com/80/"] {
         assert_eq!(mesh.destination(&seen, name), None, "{name}");
+    }
+}
+
+#[test]
+fn in_local_mode_what_has_endpoints_is_balanced_whatever_the_client_dialled() {
+    let text = SERVICES.to_owned()
+        + &rule("shop", "web", "{host: web, trafficPolicy: {loadBalancer: {simple: PASSTHROUGH}}}");
+    let options = |local| Options { local, ..Options::default() };
+    let mut cluster = Mesh::with(options(false), &text);
+    let mut local = Mesh::with(options(true), &text);
+    let (far, near) = (cluster.sidecar("client"), local.sidecar("client"));
+    for (name, in_cluster, in_local_mode) in [
+        (&format!("{WEB}/80/"), Discovery::Passthrough, Discovery::Endpoints),
+        (
+            &"db.shop.svc.cluster.local/5432/".to_owned(),
+            Discovery::Passthrough,
+            Discovery::Endpoints,
+        ),
+        (&"api.com/443/".to_owned(), Discovery::Dns, Discovery::Dns),
+        (&"*.any.com/80/".to_owned(), Discovery::Passthrough, Discovery::Passthrough),
+    ] {
+        let seen = cluster.destination(&far, name).unwrap();
+        assert_eq!(seen.discovery(), in_cluster, "{name}");
+        let seen = local.destination(&near, name).unwrap();
+        assert_eq!(seen.discovery(), in_local_mode, "{name}");
+        let balanced = in_local_mode == Discovery::Endpoints;
+        assert_eq!(seen.endpoint_slices.is_empty(), !balanced, "{name}");
+        assert_eq!(mode(&seen) == Mode::Auto, balanced, "{name}");
     }
 }
 

@@ -1,12 +1,13 @@
 //! The backends of a rule and the choice among them.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use lateen_mesh::v1;
 use smallvec::SmallVec;
 
 use super::HeaderOperations;
-use crate::destination::{Destination, DestinationKey};
+use crate::destination::{Destination, DestinationKey, Discovery};
 use crate::explain::{Drawn, Trace, What};
 use crate::origin::{Objects, Origin};
 use crate::plan::Plan;
@@ -65,10 +66,12 @@ impl Backends {
     }
 
     /// The backend that a random number falls on, and its destination at this listener's port.
+    /// `dialled` is where the client wanted to go.
     pub(crate) fn choose<'p, T: Trace>(
         &'p self,
         plan: &'p Plan,
         port: u16,
+        dialled: SocketAddr,
         random: u64,
         rule: &'p Origin,
         trace: &mut T,
@@ -98,6 +101,17 @@ impl Backends {
                 ..Refusal::new(Reason::InvalidBackend, origin)
             });
         };
+        // Only an address that somebody else has can be dialled as it is.
+        if destination.discovery() == Discovery::Passthrough && plan.is_own_address(dialled) {
+            trace.step(What::Backend, destination.origin(), false, || {
+                format!("{} is dialled as it is, but {dialled} leads back here", destination.key())
+            });
+            return Err(Refusal {
+                detail: "the host has no endpoints but the address that is dialled, and that one \
+                         is the proxy's own",
+                ..Refusal::new(Reason::PassthroughLoop, destination.origin())
+            });
+        }
         trace.step(What::Backend, origin, true, || {
             let weights = self.cumulative.last().copied().unwrap_or(0);
             match self.list.len() {

@@ -272,7 +272,7 @@ impl<'p> Found<'p> {
         // A port match at a gateway compares with the server's number, but "the port of the
         // listener" of a backend is the same one.
         let (backend, destination) =
-            backends.choose(plan, scope.port, random, &rule.origin, trace)?;
+            backends.choose(plan, scope.port, scope.destination, random, &rule.origin, trace)?;
         let matcher = self.matched.and_then(|matched| matched.path.as_ref());
         Ok(Forward {
             destination,

@@ -188,6 +188,59 @@ fn tls_and_tcp_rules_choose_within_an_entry() {
 }
 
 #[test]
+fn what_is_dialled_as_it_is_is_refused_at_an_address_of_the_proxy_itself() {
+    let host = "any.ext";
+    let ports = [(80, Protocol::Http), (82, Protocol::Tcp), (83, Protocol::Auto)];
+    let mut mesh = Mesh::new()
+        .entries(vec![v1::DirectoryEntry { local_offset: 7, ..entry(host, &["10.0.0.1"], &ports) }])
+        .routes(v1::Routes {
+            host: host.to_owned(),
+            http: vec![to("default", vec![backend(host, 0)])],
+            tcp: vec![v1::TcpRule { backends: vec![backend(host, 0)], ..Default::default() }],
+            ..Default::default()
+        })
+        .inbound(v1::Inbound { local_base: block("127.9.0.0"), ..Default::default() });
+    for (port, _) in ports {
+        mesh = mesh.destination(v1::Destination {
+            discovery: v1::Discovery::Passthrough.into(),
+            endpoint_slices: Vec::new(),
+            origin: origin("spec"),
+            ..destination(host, port)
+        });
+    }
+    let plan = mesh.plan();
+    let none = headers(&[]);
+    for (dialled, seen, expected) in [
+        ("10.0.0.1:82", Seen::Nothing, None),
+        ("127.9.0.7:82", Seen::Nothing, Some(Reason::PassthroughLoop)),
+        ("10.0.0.1:83", Seen::Http1, None),
+        ("127.9.0.7:83", Seen::Http1, Some(Reason::PassthroughLoop)),
+        ("127.9.0.7:83", Seen::Opaque, Some(Reason::PassthroughLoop)),
+        ("10.0.0.9:80", Seen::Http1, None),
+        ("127.9.0.7:80", Seen::Http1, Some(Reason::PassthroughLoop)),
+        // By the authority, at the local address of another service.
+        ("127.9.0.5:80", Seen::Http1, Some(Reason::PassthroughLoop)),
+    ] {
+        let outbound = plan.outbound(socket(dialled)).expect("details");
+        let refusal = match outbound.decide(seen, 0) {
+            Connection::Tcp(_) => None,
+            Connection::Refuse(refusal) => Some(refusal),
+            Connection::Http(scope) => match plan.route(&scope, &get(host, "/", &none), 0) {
+                lateen_engine::HttpDecision::Forward(_) => None,
+                lateen_engine::HttpDecision::Refuse(refusal) => Some(refusal),
+                other => panic!("{dialled}: {other:?}"),
+            },
+            other => panic!("{dialled}: {other:?}"),
+        };
+        assert_eq!(refusal.as_ref().map(|refusal| refusal.reason), expected, "{dialled}");
+        if let Some(refusal) = refusal {
+            assert_eq!((refusal.status, &*refusal.origin.field), (502, "spec"), "{dialled}");
+            assert!(refusal.detail.contains("the proxy's own"), "{}", refusal.detail);
+        }
+    }
+}
+
+#[test]
 fn local_mode_gives_every_service_an_address() {
     let with_offset =
         |entry: v1::DirectoryEntry, local_offset| v1::DirectoryEntry { local_offset, ..entry };
