@@ -172,12 +172,22 @@ pub struct Refusal<'p> {
     pub detail: &'p str,
     /// The backend that was chosen and cannot be reached, for [`Reason::InvalidBackend`].
     pub backend: Option<&'p DestinationKey>,
+    /// Pattern of the virtual host that the request fell under, where there is one; else empty.
+    pub virtual_host: &'p str,
     /// Name of the route that matched, where one did; may be empty.
     pub route_name: &'p str,
 }
 
 impl<'p> Refusal<'p> {
     pub(crate) fn new(reason: Reason, origin: &'p Origin) -> Self {
-        Self { reason, status: reason.status(), origin, detail: "", backend: None, route_name: "" }
+        Self {
+            reason,
+            status: reason.status(),
+            origin,
+            detail: "",
+            backend: None,
+            virtual_host: "",
+            route_name: "",
+        }
     }
 }

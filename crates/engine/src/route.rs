@@ -76,6 +76,8 @@ pub enum HttpDecision<'p> {
 pub struct Forward<'p> {
     /// Where to. Shared, so that an exchange can outlive the plan.
     pub destination: &'p Arc<Destination>,
+    /// Pattern of the virtual host that the request fell under.
+    pub virtual_host: &'p str,
     /// The route's name in logs: `<rule>.<match>`; may be empty.
     pub route_name: &'p str,
     /// The rule that decided.
@@ -99,6 +101,7 @@ pub struct Forward<'p> {
 impl PartialEq for Forward<'_> {
     fn eq(&self, other: &Self) -> bool {
         Arc::ptr_eq(self.destination, other.destination)
+            && self.virtual_host == other.virtual_host
             && self.route_name == other.route_name
             && self.rule == other.rule
             && self.backend == other.backend
@@ -114,6 +117,8 @@ impl PartialEq for Forward<'_> {
 /// A fixed response.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DirectResponse<'p> {
+    /// Pattern of the virtual host that the request fell under.
+    pub virtual_host: &'p str,
     /// The route's name in logs.
     pub route_name: &'p str,
     /// The rule that decided.

@@ -53,6 +53,7 @@ impl Plan {
         if table.https_redirect && request.scheme != "https" {
             trace.step(What::Server, &table.origin, true, || "httpsRedirect".to_owned());
             return HttpDecision::Redirect(Location {
+                virtual_host: &table.host,
                 route_name: "",
                 rule: &table.origin,
                 status: 301,
@@ -62,7 +63,10 @@ impl Plan {
         }
         let path = request.path();
         let Some(found) = table.find(request, path, scope.port, trace) else {
-            return HttpDecision::Refuse(Refusal::new(Reason::NoRoute, &table.origin));
+            return HttpDecision::Refuse(Refusal {
+                virtual_host: &table.host,
+                ..Refusal::new(Reason::NoRoute, &table.origin)
+            });
         };
         found.act(self, scope, request, random, trace)
     }
@@ -166,6 +170,7 @@ impl<'p> From<NoTable<'p>> for HttpDecision<'p> {
 /// What a table decided on.
 #[derive(Clone, Copy)]
 struct Found<'p> {
+    virtual_host: &'p str,
     rule: &'p Rule,
     matched: Option<&'p Match>,
 }
@@ -184,6 +189,7 @@ impl Table {
             self.index.find(&self.rules, request, path, port)
         }?;
         Some(Found {
+            virtual_host: &self.host,
             rule: self.rules.get(candidate.rule as usize)?,
             matched: match_of(&self.rules, candidate),
         })
@@ -232,11 +238,14 @@ impl<'p> Found<'p> {
         match &rule.action {
             Action::Forward(_) => match self.forward(plan, scope, request, random, trace) {
                 Ok(forward) => HttpDecision::Forward(forward),
-                Err(refusal) => {
-                    HttpDecision::Refuse(Refusal { route_name: self.route_name(), ..refusal })
-                }
+                Err(refusal) => HttpDecision::Refuse(Refusal {
+                    virtual_host: self.virtual_host,
+                    route_name: self.route_name(),
+                    ..refusal
+                }),
             },
             Action::Redirect(redirect) => HttpDecision::Redirect(Location {
+                virtual_host: self.virtual_host,
                 route_name: self.route_name(),
                 rule: &rule.origin,
                 status: redirect.status,
@@ -248,6 +257,7 @@ impl<'p> Found<'p> {
                 response_headers: Some(&rule.response_headers),
             }),
             Action::Respond { status, body } => HttpDecision::Respond(DirectResponse {
+                virtual_host: self.virtual_host,
                 route_name: self.route_name(),
                 rule: &rule.origin,
                 status: *status,
@@ -276,6 +286,7 @@ impl<'p> Found<'p> {
         let matcher = self.matched.and_then(|matched| matched.path.as_ref());
         Ok(Forward {
             destination,
+            virtual_host: self.virtual_host,
             route_name: self.route_name(),
             rule: &rule.origin,
             backend: &backend.origin,

@@ -11,6 +11,8 @@ use crate::origin::Origin;
 /// A redirect to be answered with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Location<'p> {
+    /// Pattern of the virtual host that the request fell under.
+    pub virtual_host: &'p str,
     /// The route's name in logs.
     pub route_name: &'p str,
     /// The rule, or the server with `httpsRedirect`, that decided.

@@ -202,6 +202,7 @@ fn virtual_hosts_are_chosen_by_authority() {
         let decision = route(&plan, Hosts::GatewayHttp(8080), &get(authority, "/", &none));
         let HttpDecision::Forward(forward) = decision else { panic!("{authority}: {decision:?}") };
         assert_eq!(forward.route_name, expected, "{authority}");
+        assert_eq!(forward.virtual_host, expected, "{authority}");
     }
     let plan = gateway(8080, vec![plain], &[http_table("one.ext")], &[]).plan();
     for hosts in
@@ -210,7 +211,7 @@ fn virtual_hosts_are_chosen_by_authority() {
         let decision = route(&plan, hosts, &get("two.ext", "/", &none));
         let HttpDecision::Refuse(refusal) = decision else { panic!("{decision:?}") };
         assert_eq!((refusal.reason, refusal.status), (Reason::NoRoute, 404));
-        assert_eq!(refusal.reason.flag(), "NR");
+        assert_eq!((refusal.reason.flag(), refusal.virtual_host), ("NR", ""));
     }
 }
 
@@ -228,6 +229,7 @@ fn https_redirect_answers_plain_requests() {
         let decision = route(&plan, Hosts::GatewayHttp(8080), &get(authority, "/a?b", &none));
         let HttpDecision::Redirect(location) = decision else { panic!("{decision:?}") };
         assert_eq!((location.status, location.location.as_str()), (301, expected));
+        assert_eq!(location.virtual_host, "one.ext");
     }
     let request = Request { scheme: "https", ..get("one.ext", "/", &none) };
     let decision = route(&plan, Hosts::GatewayHttp(8080), &request);

@@ -78,7 +78,9 @@ fn authorities_select_virtual_hosts_as_envoy_does() {
         let decision = decide(&plan, &get(authority, "/", &none));
         match expected {
             Some(host) => {
-                assert_eq!(&*forward(decision).destination.key().host, host, "{authority}");
+                let forward = forward(decision);
+                assert_eq!(&*forward.destination.key().host, host, "{authority}");
+                assert_eq!(forward.virtual_host, host, "{authority}");
             }
             None => assert!(matches!(decision, HttpDecision::Passthrough(_)), "{authority}"),
         }
@@ -380,6 +382,7 @@ fn every_field_of_a_match_counts() {
         if !expected {
             let HttpDecision::Refuse(refusal) = decision else { panic!("{name}: {decision:?}") };
             assert_eq!((refusal.reason, refusal.status), (Reason::NoRoute, 404), "{name}");
+            assert_eq!(refusal.virtual_host, "web.ext", "{name}");
         }
     }
 }
@@ -480,6 +483,7 @@ fn backends_that_cannot_be_reached_answer_as_written() {
     };
     assert_eq!((refusal.reason, refusal.status), (Reason::InvalidBackend, 500));
     assert_eq!(refusal.detail, "host nowhere is not known");
+    assert_eq!((refusal.virtual_host, refusal.route_name), ("web.ext", "r"));
     assert_eq!(refusal.origin.to_string(), "VirtualService shop/reviews route[0]");
     // The listener's port, which the destination does not have.
     let plan = with_rules(vec![to("r", vec![backend("one", 0)])]);

@@ -22,6 +22,8 @@ pub struct Ending {
     pub status: Option<u16>,
     /// Where it was delivered.
     pub destination: Option<Place>,
+    /// Pattern of the virtual host that a request fell under; empty: none.
+    pub host: String,
     /// Name of the route that decided.
     pub route: Option<String>,
     /// Services that telemetry names for an inbound call.
@@ -125,10 +127,12 @@ fn request(plan: &Plan, scope: &HttpScope, call: &Call<'_>) -> Ending {
         headers: &headers,
     };
     match plan.route(scope, &request, DRAW) {
-        HttpDecision::Forward(forward) => {
-            to_destination(forward.destination, Some(forward.route_name.to_owned()))
-        }
+        HttpDecision::Forward(forward) => Ending {
+            host: forward.virtual_host.to_owned(),
+            ..to_destination(forward.destination, Some(forward.route_name.to_owned()))
+        },
         HttpDecision::Redirect(location) => Ending {
+            host: location.virtual_host.to_owned(),
             status: Some(location.status),
             ..outcome(if location.location.starts_with("https:") {
                 "redirect_https"
@@ -136,13 +140,17 @@ fn request(plan: &Plan, scope: &HttpScope, call: &Call<'_>) -> Ending {
                 "redirect"
             })
         },
-        HttpDecision::Respond(response) => {
-            Ending { status: Some(response.status), ..outcome("responded") }
-        }
+        HttpDecision::Respond(response) => Ending {
+            host: response.virtual_host.to_owned(),
+            status: Some(response.status),
+            ..outcome("responded")
+        },
         HttpDecision::Passthrough(_) => {
             delivered(Place { kind: "passthrough", ..Place::default() })
         }
-        HttpDecision::Refuse(refusal) => refused(&refusal, true, scope.port),
+        HttpDecision::Refuse(refusal) => {
+            Ending { host: refusal.virtual_host.to_owned(), ..refused(&refusal, true, scope.port) }
+        }
         HttpDecision::Need(_) => outcome("details_missing"),
     }
 }

@@ -12,6 +12,7 @@ pub fn compare(seen: &Ending, expect: &Value) -> Verdict {
     let wrong = outcome(seen, expect)
         .or_else(|| destination(seen.destination.as_ref(), &expect["destination"]))
         .or_else(|| status(seen, expect))
+        .or_else(|| host(seen, expect))
         .or_else(|| route(seen, expect))
         .or_else(|| telemetry(seen, expect));
     match wrong {
@@ -55,6 +56,11 @@ fn destination(seen: Option<&Place>, expect: &Value) -> Option<String> {
 fn status(seen: &Ending, expect: &Value) -> Option<String> {
     let wanted = port(expect, "status")?;
     (seen.status != Some(wanted)).then(|| format!("status {:?} instead of {wanted}", seen.status))
+}
+
+fn host(seen: &Ending, expect: &Value) -> Option<String> {
+    let wanted = expect["matchedHost"].as_str()?;
+    (seen.host != wanted).then(|| format!("host {:?} instead of {wanted:?}", seen.host))
 }
 
 fn route(seen: &Ending, expect: &Value) -> Option<String> {
