@@ -98,7 +98,8 @@ registry! {
     }
     /// The address that was dialled leads back to this proxy, so it is not passed through.
     PassthroughLoop = "passthrough_loop" {
-        advice: "The client dials the proxy's own address; look where its address comes from.",
+        advice: "The client dials the proxy's own address; look where its address comes from. In \
+                 local mode a ServiceEntry with `resolution: NONE` cannot be reached: give it DNS.",
         side: Policy, reached: No, flags: NONE, status: Some(502),
         text: fixed("lateen_passthrough_loop", ""),
     }
