@@ -188,4 +188,22 @@ mod tests {
         memo.put(task("d"), 4, [host("d")]);
         assert_eq!(memo.touch(&[host("a"), host("d")]), [task("d")]);
     }
+
+    #[test]
+    fn what_comes_and_goes_takes_no_more_room_than_what_is_there_at_once() {
+        let mut memo: Memo<u32> = Memo::default();
+        for number in 0..1000 {
+            let host: std::sync::Arc<str> = format!("invented-{number}.com").into();
+            let task = Task::Output(Audience::Everyone, Name::Routes(host.to_string()));
+            let reads = || [Key::Host(host.clone()), Key::Directory];
+            memo.put(task.clone(), number, reads());
+            // Computed again, it reads the same, and one key less.
+            memo.put(task.clone(), number, reads());
+            memo.put(task.clone(), number, [Key::Directory]);
+            assert!(!memo.keys.contains_key(&Key::Host(host)));
+            memo.remove(&task);
+        }
+        assert!(memo.keys.is_empty() && memo.tasks.is_empty());
+        assert_eq!((memo.readers.len(), memo.entries.len()), (2, 1), "numbers are given again");
+    }
 }
