@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use clap::Parser;
+use lateen_process_tests::load::Load;
 use lateen_process_tests::{peers, yaml};
 use lateen_testkit::mesh::{Mesh, free};
 use lateen_testkit::program::{self, Program};
@@ -28,6 +29,10 @@ struct Arguments {
     /// Rounds; the peers take turns within each.
     #[arg(long, default_value_t = 3)]
     rounds: u32,
+    /// Seconds of 1,000 requests a second through two sidecars at the end, to see what memory they
+    /// take by then.
+    #[arg(long)]
+    soak: Option<u32>,
 }
 
 fn main() -> anyhow::Result<()> {
@@ -74,6 +79,13 @@ fn main() -> anyhow::Result<()> {
         println!("  lateen, two sidecars with mTLS: {two:>9.0} ({:.2} of bare)", two / hyper);
     }
     println!("\ncaller's proxy, after load: {:.1} MB PSS", process::pss_megabytes(caller)?);
+    if let Some(seconds) = arguments.soak {
+        let host = "meshed.test.svc.cluster.local";
+        let outcome = Load::start(&mesh, meshed_seen, host, seconds)?.finish()?;
+        println!("{seconds} s of 1,000 requests a second: {outcome:?}");
+        println!("caller's proxy, after that: {:.1} MB PSS", process::pss_megabytes(caller)?);
+        println!("callee's proxy, after that: {:.1} MB PSS", process::pss_megabytes(callee)?);
+    }
     Ok(())
 }
 
