@@ -19,7 +19,7 @@ pub fn end(outcome: anyhow::Result<i32>) -> ExitCode {
     match outcome {
         Ok(code) => ExitCode::from(u8::try_from(code).unwrap_or(1)),
         Err(error) => {
-            eprintln!("lateen: {error:#}");
+            eprintln!("lateen: {}", output::causes(&error));
             ExitCode::FAILURE
         }
     }

@@ -33,4 +33,46 @@ impl Format {
         }
         Ok(())
     }
+
+    /// Ends a command that answers a question: with its exit code, or with 2 and the reason why there
+    /// is no answer, on standard error and, for scripts, as `{"error": …}`.
+    pub fn conclude(self, outcome: anyhow::Result<i32>) -> anyhow::Result<i32> {
+        let Err(error) = outcome else { return outcome };
+        let reason = causes(&error);
+        eprintln!("lateen: {reason}");
+        if self.output == OutputFormat::Json {
+            println!("{}", serde_json::json!({ "error": reason }));
+        }
+        Ok(2)
+    }
+}
+
+/// An error with its causes, each said once: some errors repeat their cause in their own text.
+#[must_use]
+pub fn causes(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if text.is_empty() {
+            text = cause;
+        } else if !text.ends_with(&cause) {
+            text.push_str(": ");
+            text.push_str(&cause);
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::anyhow;
+
+    use super::causes;
+
+    #[test]
+    fn a_cause_is_said_once() {
+        let plain = anyhow!("gone").context("cannot read x");
+        assert_eq!(causes(&plain), "cannot read x: gone");
+        let repeated = anyhow!("gone").context("cannot read x: gone").context("cannot start");
+        assert_eq!(causes(&repeated), "cannot start: cannot read x: gone");
+    }
 }

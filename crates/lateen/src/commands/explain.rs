@@ -27,12 +27,12 @@ use report::Report;
 /// What the command line asks for.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Exit code: 0 when the request is served, or answered as a route says; 1 when the mesh refuses it, or
-may refuse it, as one of several backends or endpoints would; 2 when the question makes no sense. With
---requests: 0 or 2.
+Exit code: 0 when the request is served, or answered as a route says; 1 when the mesh refuses it, or \
+may refuse it, as one of several backends or endpoints would; 2 when the question makes no sense. \
+With --requests: 0 or 2.
 
-The URL's host and port say what is dialled, a `host` header what is asked for there. Ports are those
-of the YAML. Addresses of endpoints are those of local mode, as the access log has them.
+The URL's host and port say what is dialled, a `host` header what is asked for there. Ports are \
+those of the YAML. Addresses of endpoints are those of local mode, as the access log has them.
 
 Examples:
   lateen explain --dir mesh --from shop/visitor GET http://catalog/
@@ -66,10 +66,7 @@ pub struct Arguments {
 
 /// Runs the command; its exit code.
 pub fn run(arguments: &Arguments) -> anyhow::Result<i32> {
-    answer(arguments).or_else(|error| {
-        eprintln!("lateen: {error:#}");
-        Ok(2)
-    })
+    arguments.format.conclude(answer(arguments))
 }
 
 fn answer(arguments: &Arguments) -> anyhow::Result<i32> {
@@ -94,7 +91,8 @@ fn answer(arguments: &Arguments) -> anyhow::Result<i32> {
 fn answer_lines(offline: &mut Offline, first: &Hop, file: &Path) -> anyhow::Result<()> {
     let text =
         std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
-    for (number, line) in text.lines().enumerate() {
+    let lines = text.lines().enumerate();
+    for (number, line) in lines.filter(|(_, line)| !line.trim().is_empty()) {
         let question = Question::parse(line)
             .with_context(|| format!("{} line {}", file.display(), number + 1))?;
         let report = outbound::explain(offline, first, &question)?;

@@ -53,9 +53,9 @@ impl Offline {
                 .iter()
                 .map(|client| format!("{}/{}", client.namespace, client.name))
                 .collect();
+            let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
             format!(
-                "there is no workload {namespace}/{name} (a Pod or a WorkloadEntry); there are: {}",
-                known.join(", ")
+                "there is no workload {namespace}/{name} (a Pod or a WorkloadEntry); there are: {known}"
             )
         })
     }

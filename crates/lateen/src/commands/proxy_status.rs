@@ -11,7 +11,8 @@ use crate::output::Format;
 /// What the command line asks for.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Exit code: 0 when every proxy runs on the newest configuration, 1 when one does not.
+Exit code: 0 when every proxy runs on the newest configuration, 1 when one does not, 2 when the \
+control plane does not answer.
 
 Example:
   lateen proxy-status --monitoring 127.0.0.1:15014")]
@@ -25,6 +26,11 @@ pub struct Arguments {
 
 /// Runs the command; its exit code.
 pub async fn run(arguments: Arguments) -> anyhow::Result<i32> {
+    let outcome = verdict(&arguments).await;
+    arguments.format.conclude(outcome)
+}
+
+async fn verdict(arguments: &Arguments) -> anyhow::Result<i32> {
     let (status, body) = crate::demo::get(
         arguments.monitoring,
         "localhost",

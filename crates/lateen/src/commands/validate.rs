@@ -12,8 +12,8 @@ use crate::output::Format;
 /// What the command line asks for.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Exit code: 0 when every object would be taken, 1 when one would be refused (or, with --strict, when
-there is anything to say), 2 when nothing could be read.
+Exit code: 0 when every object would be taken; 1 when one would be refused, or, with --strict, when \
+there is a warning; 2 when a path cannot be read.
 
 Examples:
   lateen validate mesh/
@@ -40,6 +40,10 @@ struct Checked {
 
 /// Runs the command; its exit code.
 pub fn run(arguments: &Arguments) -> anyhow::Result<i32> {
+    arguments.format.conclude(verdict(arguments))
+}
+
+fn verdict(arguments: &Arguments) -> anyhow::Result<i32> {
     let mut checked = Vec::new();
     for path in &arguments.paths {
         read(path, &mut checked)?;
@@ -62,10 +66,19 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<i32> {
     });
     arguments.format.print(&report, |_| {
         let mut text: String = checked.iter().map(render).collect();
-        text.push_str(&format!("{objects} objects, {errors} errors, {warnings} warnings"));
+        text.push_str(&format!(
+            "{}, {}, {}",
+            counted(objects, "object"),
+            counted(errors, "error"),
+            counted(warnings, "warning")
+        ));
         text
     })?;
     Ok(i32::from(errors > 0 || (arguments.strict && warnings > 0)))
+}
+
+fn counted(count: usize, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
 fn read(path: &Path, checked: &mut Vec<Checked>) -> anyhow::Result<()> {

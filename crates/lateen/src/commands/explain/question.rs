@@ -50,11 +50,13 @@ impl Question {
         let asked = named.unwrap_or(authority.as_str());
         uri::Authority::try_from(asked).with_context(|| format!("{asked:?} is no host"))?;
         Ok(Self {
-            method: http::Method::try_from(method)?.to_string(),
+            method: http::Method::try_from(method)
+                .with_context(|| format!("{method:?} is no method"))?
+                .to_string(),
             scheme: scheme.to_owned(),
             authority: asked.to_owned(),
             host: authority.host().to_ascii_lowercase(),
-            port: authority.port_u16().unwrap_or(if scheme == "https" { 443 } else { 80 }),
+            port: port(authority)?.unwrap_or(if scheme == "https" { 443 } else { 80 }),
             path_and_query: url
                 .path_and_query()
                 .map_or_else(|| "/".to_owned(), |path| path.as_str().to_owned()),
@@ -64,6 +66,16 @@ impl Question {
 
     pub fn is_tls(&self) -> bool {
         self.scheme == "https"
+    }
+}
+
+/// The port that is written out, if one is.
+fn port(authority: &uri::Authority) -> anyhow::Result<Option<u16>> {
+    match authority.as_str().rsplit_once(':') {
+        Some((_, port)) if !port.is_empty() && !port.contains([']', '@']) => {
+            port.parse().map(Some).with_context(|| format!("{port} is no port"))
+        }
+        _ => Ok(None),
     }
 }
 
