@@ -47,6 +47,14 @@ const ERRANDS: &[(&str, &str)] = &[
 
 /// What the command line asks for.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Exit code: 0, or 1 when the mesh does not start, a part of it fails, or a promise is not kept.
+
+Examples:
+  lateen demo
+  lateen demo --dir sample
+  lateen demo --check
+  lateen demo --check --sabotage weight-ignored")]
 pub struct Arguments {
     /// Assert the promises from outside and exit; non-zero when one is not kept.
     #[arg(long)]
