@@ -21,7 +21,7 @@ mod inventory;
 mod topics;
 mod view;
 
-use std::{collections::BTreeSet, sync::Arc, time::Instant};
+use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
 use lateen_api::Diagnostic;
 use lateen_compiler::{Change, Compiler};
@@ -86,11 +86,14 @@ pub(crate) enum Command {
     Stop,
 }
 
+/// Service accounts, by namespace and name of the workloads.
+pub(crate) type Accounts = BTreeMap<(String, String), String>;
+
 /// The facts of the mesh that other parts of the control plane follow.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Facts {
-    /// Namespace and service account of every workload.
-    pub(crate) accounts: Arc<BTreeSet<(String, String)>>,
+    /// The service account of every workload.
+    pub(crate) accounts: Arc<Accounts>,
     /// The trust domain, then its aliases.
     pub(crate) trust_domains: Arc<[String]>,
     /// The objects were read at least once.

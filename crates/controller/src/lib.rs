@@ -6,7 +6,7 @@
 //! directory → source ──batches──→ distribution thread ──cuts──→ streams ──→ proxies
 //!                                  (compiler, views)            (xDS over TLS)
 //!                                        │ accounts, trust domains
-//!                                        ├──────→ tokens in the state folder
+//!                                        ├──────→ tokens, accounts in the state folder
 //!                                        └──────→ certificates (the same port)
 //! ```
 //!
@@ -16,7 +16,7 @@
 //! - `authentication`: who calls, by token or by client certificate.
 //! - `certificates`: Istio's certificate service.
 //! - `listener`, `serving`: TCP and TLS, the server's own certificate.
-//! - [`tokens`]: the service accounts' tokens in the state folder.
+//! - [`state`]: what the state folder tells proxies: each workload's account, and its token.
 //! - `monitoring`, `metrics`, [`status`]: what can be seen from outside.
 //!
 //! The control plane keeps nothing of a client but what its stream needs. It receives and stores
@@ -33,9 +33,9 @@ mod node;
 mod run;
 mod serving;
 pub mod settings;
+pub mod state;
 pub mod status;
 mod stream;
-pub mod tokens;
 
 use std::time::SystemTime;
 

@@ -34,8 +34,8 @@ use crate::{
     monitoring::Monitoring,
     serving::{self, Serving},
     settings::Settings,
+    state::{State, StateError},
     stream::Streams,
-    tokens::{TokenFileError, Tokens},
 };
 
 /// Streams on one connection; a proxy needs one, and one for its certificate.
@@ -75,9 +75,9 @@ pub enum StartError {
     /// The key for the tokens is of no use.
     #[error(transparent)]
     TokenKey(#[from] TokenKeyError),
-    /// The tokens cannot be written.
+    /// The tokens and the accounts cannot be written.
     #[error(transparent)]
-    Tokens(#[from] TokenFileError),
+    StateFiles(#[from] StateError),
     /// An address cannot be listened on.
     #[error("cannot listen on {address}: {source}")]
     Listen {
@@ -92,8 +92,8 @@ pub enum StartError {
 }
 
 impl Controller {
-    /// Starts everything, and returns when proxies can connect: the objects are read, the tokens
-    /// and the root certificate are in the state folder, the addresses are open. Runs on the
+    /// Starts everything, and returns when proxies can connect: the objects are read, the tokens,
+    /// the accounts and the root certificate are in the state folder, the addresses are open. Runs on the
     /// current tokio runtime and on a thread of its own.
     ///
     /// # Errors
@@ -115,8 +115,8 @@ impl Controller {
         metrics.set_root_expiry(authority.not_after());
         let issuer = TokenIssuer::load_or_create(&settings.state)?;
         let verifier = issuer.verifier();
-        let mut tokens = Tokens::new(&settings.state, issuer, settings.token_lifetime);
-        tokens.write(&facts.accounts, now)?;
+        let mut state = State::new(&settings.state, issuer, settings.token_lifetime);
+        state.write(&facts.accounts, now)?;
 
         let trust = MeshTrust::new(authority.roots(), facts.trust_domains.to_vec())?;
         let serving = Serving::new(
@@ -130,7 +130,7 @@ impl Controller {
         let stop = CancellationToken::new();
         let mut tasks = JoinSet::new();
         tasks.spawn(pump(source, distribution.clone(), stop.clone()));
-        tasks.spawn(tokens.follow(distribution.facts(), stop.clone()));
+        tasks.spawn(state.follow(distribution.facts(), stop.clone()));
         tasks.spawn(serving.clone().keep_fresh(stop.clone()));
         tasks.spawn(follow_trust(trust.clone(), distribution.facts(), stop.clone()));
         let pages = Monitoring { distribution: distribution.clone(), metrics: metrics.clone() };

@@ -16,7 +16,7 @@ pub struct Settings {
     /// Where proxies connect to (the native stream and the certificate service, over TLS). Port 0
     /// takes a free one.
     pub listen: SocketAddr,
-    /// The state folder: root certificate, keys, tokens.
+    /// The state folder: root certificate, keys, tokens, the accounts of workloads.
     pub state: PathBuf,
     /// Where health, metrics and debug pages are served: 127.0.0.1:15014, as Istio's. Port 0 takes
     /// a free one. Debug pages answer to loopback only.

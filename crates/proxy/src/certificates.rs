@@ -170,7 +170,6 @@ impl Certificates {
         random: impl Fn() -> f64 + Clone + Send + 'static,
     ) {
         let mut backoff = Backoff::new(BACKOFF.0, BACKOFF.1, random.clone());
-        credentials.settled().await;
         if let Some(inherited) = self.handle.get() {
             self.until(inherited.renew_at(random() * 2.0 - 1.0)).await;
         }

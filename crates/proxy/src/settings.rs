@@ -17,10 +17,11 @@ pub struct Settings {
     pub workload: String,
     /// Sidecar or gateway.
     pub role: Role,
-    /// Folder with `root-cert.pem` and `tokens/<namespace>/<service account>`.
+    /// Folder with `root-cert.pem`, `tokens/<namespace>/<service account>` and
+    /// `workloads/<namespace>/<workload>`, which names the workload's service account.
     pub state: PathBuf,
-    /// Service account of the workload: which token to present. `None`: the workload's only one,
-    /// found from the control plane's answer or `default`.
+    /// Service account of the workload: which token to present. `None`: the one that the state
+    /// folder names.
     pub service_account: Option<String>,
     /// Number of workers, at least 1.
     pub workers: usize,

@@ -140,7 +140,7 @@ impl Proxy {
         let telemetry = Telemetry::new(Options::default()).unwrap();
         let (client, plans) = Client::new(
             settings,
-            Arc::clone(&credentials),
+            &credentials,
             Arc::clone(&certificates),
             Arc::clone(&telemetry),
             inherited,
@@ -203,14 +203,41 @@ async fn a_proxy_gets_configuration_certificate_and_details() {
 
 /// The workload's name says nothing of its account, and there are tokens of three.
 #[tokio::test]
-async fn the_service_account_is_found() {
+async fn the_service_account_is_found_at_once() {
     let mesh = Mesh::start().await;
     let proxy = Proxy::start(&mesh.settings("db-1"), Vec::new());
     proxy.plan("the configuration", complete).await;
     proxy.issued().await;
-    let certificate = proxy.certificates.status().certificate.unwrap();
+    let certificates = proxy.certificates.status();
+    let certificate = certificates.certificate.unwrap();
     assert_eq!(certificate.identity().as_str(), "spiffe://cluster.local/ns/shop/sa/postgres");
-    assert_eq!(proxy.certificates.status().renewals, 1, "none was issued to another");
+    assert_eq!((certificates.renewals, certificates.failures), (1, 0));
+    let status = proxy.plans.status();
+    assert_eq!((status.connections, status.last_error), (1, None), "nothing was refused");
+}
+
+#[tokio::test]
+async fn a_proxy_waits_for_its_workload_to_be_applied() {
+    let mesh = Mesh::start().await;
+    let proxy = Proxy::start(&mesh.settings("cart-1"), Vec::new());
+    let told = async {
+        loop {
+            if let Some(error) = proxy.plans.status().last_error {
+                return error;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    let error = timeout(SOON, told).await.expect("the reason is told");
+    let expected = "the control plane knows no workload shop/cart-1 yet: \
+                    a Pod or WorkloadEntry of that name has to be applied";
+    assert!(error.contains(expected), "{error}");
+
+    mesh.write("cart", &service("cart", "cart-1", "till", 9));
+    proxy.plan("the configuration", complete).await;
+    proxy.issued().await;
+    let certificate = proxy.certificates.status().certificate.unwrap();
+    assert_eq!(certificate.identity().as_str(), "spiffe://cluster.local/ns/shop/sa/till");
 }
 
 #[tokio::test]
@@ -336,7 +363,7 @@ async fn a_wire_that_breaks_leaves_the_old_or_the_new_state() {
         let credentials = Credentials::new(&settings);
         let (client, plans) = Client::new(
             &settings,
-            Arc::clone(&credentials),
+            &credentials,
             Certificates::new(credentials.roots().unwrap()),
             Telemetry::new(Options::default()).unwrap(),
             Vec::new(),

@@ -4,8 +4,10 @@ use lateen_compiler::{Client, Compiler, Role};
 use lateen_identity::SpiffeId;
 use tonic::Status;
 
-use super::inventory::DEFAULT_ACCOUNT;
 use crate::node::NodeId;
+
+/// The service account of a workload that names none.
+const DEFAULT_ACCOUNT: &str = "default";
 
 /// The facts of the workload, out of the control plane's own record.
 pub(super) fn admit(
@@ -32,8 +34,7 @@ pub(super) fn admit(
             node.namespace, node.name,
         )));
     };
-    let account =
-        if client.service_account.is_empty() { DEFAULT_ACCOUNT } else { &client.service_account };
+    let account = account(&client);
     if identity.service_account() != account {
         return Err(Status::permission_denied(format!(
             "{identity} may not be served as workload {}/{}: its service account is {account}",
@@ -41,4 +42,9 @@ pub(super) fn admit(
         )));
     }
     Ok(Client { whole_scope, ..client })
+}
+
+/// The service account that a workload's proxy has to prove.
+pub(super) fn account(client: &Client) -> &str {
+    if client.service_account.is_empty() { DEFAULT_ACCOUNT } else { &client.service_account }
 }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use lateen_api::{Diagnostic, Kind, ObjectRef, Severity};
-use lateen_compiler::{Audience, Change, Changes, Client, Compiler, Output, ScopeId};
+use lateen_compiler::{Audience, Change, Changes, Client, Compiler, Output, Role, ScopeId};
 use lateen_mesh::{TYPE_URL, name::Name};
 use lateen_xds::server::Event;
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -16,7 +16,7 @@ use tonic::Status;
 
 use super::{
     Candidate, Command, ConnectionId, Facts, Intake, Lease,
-    admission::admit,
+    admission::{account, admit},
     connection::Connection,
     delivery::Delivery,
     inventory::Inventory,
@@ -139,6 +139,7 @@ impl Distributor {
         let Intake { changes, diagnostics, at } = intake;
         self.report(&diagnostics);
         self.standing = diagnostics;
+        let mut workloads = Vec::new();
         for change in &changes {
             self.inventory.apply(change);
             let reference = match change {
@@ -147,18 +148,31 @@ impl Distributor {
             };
             self.metrics.pushes_triggered(PushTrigger::of(reference.kind));
             self.lowered.remove(&reference);
+            if matches!(reference.kind, Kind::Pod | Kind::WorkloadEntry) {
+                workloads.push((reference.namespace, reference.name));
+            }
         }
         let count = changes.len();
         if count > 0 {
             self.sequence += 1;
         }
         let changes = self.compiler.apply(changes);
+        self.take_accounts(workloads);
         if count > 0 {
             let (stale, cut) = (changes.stale.len(), self.sequence);
             tracing::info!(objects = count, stale, cut, "objects changed");
         }
         self.mark(changes, at);
         self.publish();
+    }
+
+    /// Takes in the service accounts of workloads that may have changed: those that admission will
+    /// demand.
+    fn take_accounts(&mut self, workloads: Vec<(String, String)>) {
+        for (namespace, name) in workloads {
+            let client = self.compiler.workload(&namespace, &name, Role::Sidecar);
+            self.inventory.set_account((namespace, name), client.as_ref().map(account));
+        }
     }
 
     /// Logs what is refused now and was not before.

@@ -1,13 +1,12 @@
 //! What the control plane itself reads from the objects: accounts, trust domains, counts.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::sync::Arc;
 
 use lateen_api::{Kind, Object, ObjectRef, Spec};
 use lateen_compiler::Change;
 use rustc_hash::{FxHashMap, FxHashSet};
+
+use super::Accounts;
 
 /// Istio's default.
 pub(crate) const DEFAULT_TRUST_DOMAIN: &str = "cluster.local";
@@ -15,17 +14,11 @@ pub(crate) const DEFAULT_TRUST_DOMAIN: &str = "cluster.local";
 /// The ConfigMap with the mesh's configuration, in the root namespace.
 const MESH_CONFIG: &str = "istio";
 
-/// The service account of a workload that names none.
-pub(super) const DEFAULT_ACCOUNT: &str = "default";
-
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Inventory {
     root_namespace: String,
-    /// Namespace and service account of each workload.
-    workloads: FxHashMap<ObjectRef, (String, String)>,
-    /// How many workloads have an account.
-    accounts: BTreeMap<(String, String), usize>,
+    accounts: Accounts,
     accounts_changed: bool,
     counted: FxHashMap<Kind, FxHashSet<ObjectRef>>,
     trust_domains: Arc<[String]>,
@@ -35,8 +28,7 @@ impl Inventory {
     pub(super) fn new(root_namespace: &str) -> Self {
         Self {
             root_namespace: root_namespace.to_owned(),
-            workloads: FxHashMap::default(),
-            accounts: BTreeMap::new(),
+            accounts: Accounts::new(),
             accounts_changed: true,
             counted: FxHashMap::default(),
             trust_domains: default_trust_domains(),
@@ -50,9 +42,6 @@ impl Inventory {
             Change::Remove(reference) => (reference.clone(), None),
         };
         match reference.kind {
-            Kind::Pod | Kind::WorkloadEntry => {
-                self.set_account(reference, object.and_then(account));
-            }
             Kind::Service | Kind::VirtualService => {
                 let counted = self.counted.entry(reference.kind).or_default();
                 if object.is_some() {
@@ -71,10 +60,19 @@ impl Inventory {
         }
     }
 
-    /// Namespace and service account of every workload, unless they are what they were when this
-    /// was asked last.
-    pub(super) fn accounts_if_changed(&mut self) -> Option<BTreeSet<(String, String)>> {
-        std::mem::take(&mut self.accounts_changed).then(|| self.accounts.keys().cloned().collect())
+    /// Takes in which service account a workload has now; `None`: the workload is gone.
+    pub(super) fn set_account(&mut self, workload: (String, String), account: Option<&str>) {
+        let former = match account {
+            Some(account) => self.accounts.insert(workload, account.to_owned()),
+            None => self.accounts.remove(&workload),
+        };
+        self.accounts_changed |= former.as_deref() != account;
+    }
+
+    /// The service account of every workload, unless they are what they were when this was asked
+    /// last.
+    pub(super) fn accounts_if_changed(&mut self) -> Option<Accounts> {
+        std::mem::take(&mut self.accounts_changed).then(|| self.accounts.clone())
     }
 
     /// The trust domain, then its aliases.
@@ -86,41 +84,10 @@ impl Inventory {
     pub(super) fn count(&self, kind: Kind) -> usize {
         self.counted.get(&kind).map_or(0, FxHashSet::len)
     }
-
-    fn set_account(&mut self, workload: ObjectRef, account: Option<(String, String)>) {
-        let former = match &account {
-            Some(account) => self.workloads.insert(workload, account.clone()),
-            None => self.workloads.remove(&workload),
-        };
-        if let Some(account) = account {
-            let count = self.accounts.entry(account).or_default();
-            *count += 1;
-            self.accounts_changed |= *count == 1;
-        }
-        if let Some(former) = former
-            && let Some(count) = self.accounts.get_mut(&former)
-        {
-            *count -= 1;
-            if *count == 0 {
-                self.accounts.remove(&former);
-                self.accounts_changed = true;
-            }
-        }
-    }
 }
 
 fn default_trust_domains() -> Arc<[String]> {
     Arc::new([DEFAULT_TRUST_DOMAIN.to_owned()])
-}
-
-fn account(object: &Object) -> Option<(String, String)> {
-    let account = match &object.spec {
-        Spec::Pod(pod) => &pod.spec.as_ref()?.service_account_name,
-        Spec::WorkloadEntry(entry) => &entry.service_account,
-        _ => return None,
-    };
-    let account = if account.is_empty() { DEFAULT_ACCOUNT } else { account };
-    Some((object.meta.namespace.clone(), account.to_owned()))
 }
 
 fn trust_domains(object: &Object) -> Option<Arc<[String]>> {
@@ -139,41 +106,21 @@ mod tests {
         parsed.objects.into_iter().map(|object| Change::Upsert(Arc::new(object))).collect()
     }
 
-    fn accounts(inventory: &mut Inventory) -> Vec<String> {
-        let changed = inventory.accounts_if_changed().expect("they changed");
-        changed.into_iter().map(|(ns, account)| format!("{ns}/{account}")).collect()
-    }
-
     #[test]
-    fn an_account_is_there_while_a_workload_has_it() {
+    fn accounts_are_told_when_they_changed() {
         let mut inventory = Inventory::new("istio-system");
-        let pods = upserts(
-            "
-apiVersion: v1
-kind: Pod
-metadata: {name: a, namespace: shop}
-spec: {serviceAccountName: web}
----
-apiVersion: v1
-kind: Pod
-metadata: {name: b, namespace: shop}
-spec: {serviceAccountName: web}
----
-apiVersion: networking.istio.io/v1
-kind: WorkloadEntry
-metadata: {name: vm, namespace: shop}
-spec: {address: 10.0.0.1}
-",
-        );
-        for change in &pods {
-            inventory.apply(change);
-        }
-        assert_eq!(accounts(&mut inventory), ["shop/default", "shop/web"]);
-        inventory.apply(&Change::Remove(ObjectRef::new(Kind::Pod, "shop", "a")));
-        assert_eq!(inventory.accounts_if_changed(), None);
-        inventory.apply(&Change::Remove(ObjectRef::new(Kind::Pod, "shop", "b")));
-        inventory.apply(&pods[2]);
-        assert_eq!(accounts(&mut inventory), ["shop/default"]);
+        let mut set = |account: Option<&str>| {
+            let workload = ("shop".to_owned(), "web-1".to_owned());
+            inventory.set_account(workload, account);
+            let accounts = inventory.accounts_if_changed()?;
+            Some(accounts.into_values().collect::<Vec<_>>())
+        };
+        assert_eq!(set(None), Some(vec![]), "asked for the first time");
+        assert_eq!(set(Some("web")), Some(vec!["web".to_owned()]));
+        assert_eq!(set(Some("web")), None);
+        assert_eq!(set(Some("api")), Some(vec!["api".to_owned()]));
+        assert_eq!(set(None), Some(vec![]));
+        assert_eq!(set(None), None);
     }
 
     #[test]

@@ -12,9 +12,10 @@ use super::logging;
 /// What the command line asks for.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-The state folder holds the root certificate (root-cert.pem), the keys (mode 0600), and a token for
-each service account (tokens/NAMESPACE/SERVICEACCOUNT). A CA of your own goes into its folder
-`cacerts`, in Istio's layout (ca-cert.pem, ca-key.pem, root-cert.pem, cert-chain.pem).
+The state folder holds the root certificate (root-cert.pem), the keys (mode 0600), a token for each
+service account (tokens/NAMESPACE/SERVICEACCOUNT), and for each workload the name of its service
+account (workloads/NAMESPACE/NAME), by which its proxy finds its token. A CA of your own goes into
+the folder `cacerts`, in Istio's layout (ca-cert.pem, ca-key.pem, root-cert.pem, cert-chain.pem).
 
 Example:
   lateen controller --dir mesh --listen 127.0.0.1:15012 --state state")]
@@ -25,7 +26,7 @@ pub struct Arguments {
     /// Where proxies connect.
     #[arg(long, default_value = "127.0.0.1:15012")]
     listen: SocketAddr,
-    /// Folder for keys, the root certificate and tokens; made at first start.
+    /// Folder for keys, the root certificate, tokens and service accounts; made at first start.
     #[arg(long)]
     state: PathBuf,
     /// Where health, metrics and debug pages are.

@@ -23,14 +23,15 @@ pub struct Arguments {
     /// Where the control plane listens.
     #[arg(long, default_value = "127.0.0.1:15012")]
     controller: String,
-    /// The control plane's state folder, with the root certificate and the tokens.
+    /// The control plane's state folder, with the root certificate, the tokens and the workloads'
+    /// service accounts.
     #[arg(long)]
     state: PathBuf,
     /// NAMESPACE/NAME of the workload.
     #[arg(long)]
     workload: String,
-    /// Service account of the workload. Without it the tokens of the namespace are tried in turn until
-    /// the control plane agrees that one is the workload's.
+    /// Service account of the workload: which token to present. Without it, the one that the
+    /// control plane has written into the state folder (workloads/NAMESPACE/NAME).
     #[arg(long)]
     service_account: Option<String>,
     /// Worker threads.

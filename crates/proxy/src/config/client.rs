@@ -37,7 +37,6 @@ pub struct Client {
     store: Store,
     stream: DeltaStream,
     usage: Usage,
-    credentials: Arc<Credentials>,
     certificates: Arc<Certificates>,
     telemetry: Arc<Telemetry>,
     node_id: String,
@@ -50,7 +49,7 @@ impl Client {
     /// predecessor left; it is in force at once. `random` gives numbers in 0.0..1.0.
     pub fn new(
         settings: &Settings,
-        credentials: Arc<Credentials>,
+        credentials: &Arc<Credentials>,
         certificates: Arc<Certificates>,
         telemetry: Arc<Telemetry>,
         inherited: Vec<Resource>,
@@ -84,7 +83,6 @@ impl Client {
             store,
             stream,
             usage: Usage::default(),
-            credentials,
             certificates,
             telemetry,
             node_id: super::node_id(settings),
@@ -128,9 +126,6 @@ impl Client {
     fn disconnected(&mut self, disconnected: &Disconnected) {
         let Disconnected { code, reason, retry_in } = disconnected;
         self.store.forget_partial();
-        if matches!(code, Some(Code::PermissionDenied | Code::Unauthenticated)) {
-            self.credentials.refused();
-        }
         if *code == Some(Code::Ok) {
             tracing::info!(?retry_in, "the control plane asks to come back");
         } else {
@@ -146,7 +141,6 @@ impl Client {
     }
 
     fn response(&mut self, response: &Response) {
-        self.credentials.accepted();
         match self.store.take(response) {
             Outcome::Incomplete => self.stream.ack(&response.nonce),
             Outcome::Applied(applied) => {

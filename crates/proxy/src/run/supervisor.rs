@@ -107,7 +107,7 @@ impl Supervisor {
         }
         let (client, plans) = Client::new(
             &settings,
-            Arc::clone(&credentials),
+            &credentials,
             Arc::clone(&certificates),
             Arc::clone(&telemetry),
             estate.resources,
