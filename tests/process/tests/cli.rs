@@ -108,3 +108,19 @@ fn blank_lines_ask_nothing() {
     let answer = lateen(folder.path(), &arguments);
     assert_eq!((answer.code, answer.out.lines().count()), (0, 2), "{}{}", answer.out, answer.err);
 }
+
+#[test]
+fn a_link_back_is_not_followed() {
+    let folder = folder();
+    std::os::unix::fs::symlink("..", folder.path().join("mesh/back")).expect("a link");
+    std::os::unix::fs::symlink(".", folder.path().join("mesh/loop")).expect("a link");
+    let answer = lateen(folder.path(), &["validate", "mesh", "-o", "json"]);
+    assert_eq!(answer.json()["objects"], 1, "{}", answer.out);
+}
+
+#[test]
+fn nothing_is_to_be_said_about_the_sample() {
+    let sample = concat!(env!("CARGO_MANIFEST_DIR"), "/../../crates/lateen/src/demo/mesh");
+    let answer = lateen(Path::new("."), &["validate", sample, "-o", "json"]);
+    assert_eq!((answer.code, &answer.json()["diagnostics"]), (0, &serde_json::json!([])));
+}

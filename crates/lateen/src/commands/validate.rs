@@ -103,11 +103,19 @@ fn read(path: &Path, checked: &mut Vec<Checked>) -> anyhow::Result<()> {
             || entry
                 .extension()
                 .is_some_and(|extension| ["yaml", "yml", "json"].iter().any(|e| extension == *e));
-        if wanted && !hidden {
+        if wanted && !hidden && !leads_back(&entry, path) {
             read(&entry, checked)?;
         }
     }
     Ok(())
+}
+
+/// Whether `entry` is a link to the folder that it is in, or to one around that.
+fn leads_back(entry: &Path, folder: &Path) -> bool {
+    match (entry.canonicalize(), folder.canonicalize()) {
+        (Ok(entry), Ok(folder)) => folder.starts_with(entry),
+        _ => false,
+    }
 }
 
 fn check(name: &str, text: String) -> Checked {
