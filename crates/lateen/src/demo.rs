@@ -67,8 +67,8 @@ pub struct Arguments {
     #[arg(long)]
     dir: Option<PathBuf>,
     /// Worker threads of each proxy.
-    #[arg(long, default_value_t = 2)]
-    workers: usize,
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=256))]
+    workers: u16,
     /// End after this many seconds instead of at Ctrl-C.
     #[arg(long)]
     seconds: Option<u64>,

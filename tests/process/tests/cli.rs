@@ -91,6 +91,16 @@ fn exit_codes_are_as_the_help_says() {
 }
 
 #[test]
+fn the_demo_starts_nothing_that_cannot_work() {
+    let folder = folder();
+    for (arguments, code) in [(["demo", "--workers", "0"], 2), (["demo", "--dir", "mesh"], 1)] {
+        let answer = lateen(folder.path(), &arguments);
+        assert_eq!(answer.code, code, "{arguments:?}: {}{}", answer.out, answer.err);
+        assert!(answer.out.is_empty(), "{}", answer.out);
+    }
+}
+
+#[test]
 fn a_reason_is_said_once() {
     let folder = folder();
     let answer = lateen(folder.path(), &["addresses", "--dir", "missing"]);
