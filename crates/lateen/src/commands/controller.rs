@@ -29,9 +29,10 @@ pub struct Arguments {
     /// Folder for keys, the root certificate, tokens and service accounts; made at first start.
     #[arg(long)]
     state: PathBuf,
-    /// Where health, metrics and debug pages are.
-    #[arg(long, default_value = "127.0.0.1:15014")]
-    monitoring: SocketAddr,
+    /// Where health, metrics and debug pages are. Default: 127.0.0.1:15014 or, where another control
+    /// plane has that port, a free one, which the log names.
+    #[arg(long)]
+    monitoring: Option<SocketAddr>,
     /// Lifetime of workload certificates, such as 24h or 90s; they are renewed at half of it.
     #[arg(long, value_parser = duration, default_value = "24h")]
     certificate_lifetime: Duration,
@@ -51,11 +52,18 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<i32> {
 
     logging::start()?;
     let mut terminate = signal(SignalKind::terminate())?;
-    let settings = Settings {
-        monitoring: arguments.monitoring,
+    let mut settings = Settings {
         certificate_lifetime: arguments.certificate_lifetime,
         ..Settings::new(&arguments.dir, arguments.listen, &arguments.state)
     };
+    match arguments.monitoring {
+        Some(address) => settings.monitoring = address,
+        None if std::net::TcpListener::bind(settings.monitoring).is_err() => {
+            tracing::warn!(taken = %settings.monitoring, "monitoring gets a free port");
+            settings.monitoring.set_port(0);
+        }
+        None => {}
+    }
     let running = Controller::start(settings).await.context("the control plane cannot start")?;
     tokio::select! {
         _ = terminate.recv() => {}
