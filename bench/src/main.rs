@@ -40,7 +40,7 @@ fn main() -> anyhow::Result<()> {
     let text = [
         yaml::pod("meshed-1", "meshed", "v1", "10.0.0.1"),
         yaml::pod("plain-1", "plain", "v1", "10.0.0.2")
-            .replace("    security.istio.io/tlsMode: istio\n", ""),
+            .replace("security.istio.io/tlsMode: istio", "sidecar.istio.io/inject: \"false\""),
         yaml::pod("caller", "caller", "v1", "10.0.0.9"),
         yaml::service("meshed", "10.96.0.1", "http", (80, 8080), &[("meshed-1", "10.0.0.1", true)]),
         yaml::service("plain", "10.96.0.2", "http", (80, 8080), &[("plain-1", "10.0.0.2", true)]),
