@@ -183,8 +183,6 @@ async fn start(
                 &path(&folders.state),
                 "--workload",
                 &name,
-                "--service-account",
-                &workload.service_account,
                 "--workers",
                 &arguments.workers.to_string(),
             ],
