@@ -1,4 +1,4 @@
-//! Load by h2load: a fixed rate of requests, and what became of each.
+//! Load by other programs: a fixed rate of requests, and what became of each.
 
 use std::net::SocketAddr;
 use std::process::Command;
@@ -8,8 +8,13 @@ use anyhow::Context;
 use lateen_testkit::mesh::Mesh;
 use lateen_testkit::program::Program;
 
+use crate::peers;
+
 /// Requests a second.
 pub const RATE: u32 = 1000;
+
+/// Connections that share the load.
+const CLIENTS: u32 = 10;
 
 /// A running load.
 pub struct Load {
@@ -43,7 +48,6 @@ impl Load {
         host: &str,
         seconds: u32,
     ) -> anyhow::Result<Self> {
-        const CLIENTS: u32 = 10;
         let mut command = Command::new("h2load");
         command
             .args(["--h1", "--threads=1"])
@@ -53,6 +57,25 @@ impl Load {
             .arg(format!("--connect-to={address}"))
             .arg(format!("http://{host}/"));
         let program = Program::start("h2load", command, &mesh.logs())?;
+        Ok(Self { program, seconds })
+    }
+
+    /// The same by a program that connects again when it is told `connection: close`, at which h2load
+    /// stands still.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub fn start_reconnecting(
+        mesh: &Mesh,
+        address: SocketAddr,
+        host: &str,
+        seconds: u32,
+    ) -> anyhow::Result<Self> {
+        let numbers = [RATE, CLIENTS, seconds].map(|number| number.to_string());
+        let mut arguments = vec![address.to_string(), host.to_owned()];
+        arguments.extend(numbers);
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        let program = peers::script(mesh, "steady_load.py", &arguments)?;
         Ok(Self { program, seconds })
     }
 

@@ -219,7 +219,8 @@ fn a_replacement_of_the_proxy_costs_nothing() {
         scene.mesh.start_proxy(CALLER, &arguments).unwrap();
         scene.until_served_by("web-1");
 
-        let load = scene.load();
+        let seen = scene.mesh.service(CALLER, HOST, 80).unwrap();
+        let load = Load::start_reconnecting(&scene.mesh, seen, HOST, SECONDS).unwrap();
         let mut former = scene.mesh.release_proxy(CALLER).unwrap();
         scene.mesh.start_proxy(CALLER, &arguments).unwrap();
         costs_nothing("the proxy is replaced", load.finish().unwrap());
