@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use super::private_key_provider::PrivateKeyProvider;
+use super::readiness_probe::ReadinessProbe;
 use crate::duration::Duration;
 use crate::mesh_config::Tracing;
 use crate::message::{Any, enumeration, message, oneof};
@@ -61,7 +63,7 @@ message! {
         /// The mesh's identifier.
         mesh_id: String, pending;
         /// How the proxy's readiness is found out.
-        readiness_probe: Option<Any>, pending;
+        readiness_probe: Option<ReadinessProbe>, pending;
         /// Which of Envoy's statistics are kept.
         proxy_stats_matcher: Option<ProxyStatsMatcher>, pending;
         /// Whether the application starts after the proxy.
@@ -71,7 +73,7 @@ message! {
         /// Which image.
         image: Option<ProxyImage>, pending;
         /// Hardware for keys.
-        private_key_provider: Option<Any>, pending;
+        private_key_provider: Option<PrivateKeyProvider>, pending;
         /// Which headers the proxy adds.
         proxy_headers: Option<ProxyHeaders>, pending;
         /// Limits of a gateway's connections.
@@ -101,8 +103,11 @@ message! {
         /// What becomes of the client's certificate.
         forward_client_cert_details: ForwardClientCertDetails, pending;
         /// Whether connections begin with a PROXY protocol header.
-        proxy_protocol: Option<Any>, pending;
+        proxy_protocol: Option<ProxyProtocolConfiguration>, pending;
     }
+
+    /// That connections begin with a PROXY protocol header; there is nothing to set.
+    pub struct ProxyProtocolConfiguration {}
 
     /// Which of Envoy's statistics are kept.
     pub struct ProxyStatsMatcher {

@@ -85,7 +85,7 @@ message! {
         /// Not looked at by Istio either.
         certificates: Vec<ManagedCertificate>, pending;
         /// Not looked at by Istio either.
-        thrift_config: Option<Any>, pending;
+        thrift_config: Option<ThriftConfig>, pending;
         /// Settings of services.
         service_settings: Vec<ServiceSettings>, pending;
         /// Which services are global, for ambient meshes.
@@ -150,6 +150,14 @@ message! {
         cert_signers: Vec<String>, pending;
         /// The trust domains that it is for.
         trust_domains: Vec<String>, pending;
+    }
+
+    /// Not looked at by Istio either.
+    pub struct ThriftConfig {
+        /// Where limits of rates are asked for.
+        rate_limit_url: String, pending;
+        /// How long that may take.
+        rate_limit_timeout: Option<Duration>, pending;
     }
 
     /// Not looked at by Istio either.
