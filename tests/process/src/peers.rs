@@ -72,6 +72,19 @@ http {{
     Ok(program)
 }
 
+/// What openssl prints when it is run in `folder`.
+///
+/// # Panics
+/// When it fails, with its complaint: the test cannot go on.
+#[must_use]
+pub fn openssl(folder: &Path, arguments: &[&str]) -> String {
+    let output = Command::new("openssl").args(arguments).current_dir(folder).output();
+    let output = output.expect("openssl is installed");
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "openssl {arguments:?}: {complaint}");
+    String::from_utf8(output.stdout).expect("openssl prints text")
+}
+
 /// Waits until something listens there.
 ///
 /// # Errors

@@ -3,18 +3,11 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::path::Path;
-use std::process::Command;
 
-use lateen_process_tests::{peers, yaml};
+use lateen_process_tests::peers::{self, openssl};
+use lateen_process_tests::yaml;
 use lateen_testkit::mesh::{Mesh, curl};
 use lateen_testkit::program;
-
-fn openssl(folder: &Path, arguments: &[&str]) -> String {
-    let output = Command::new("openssl").args(arguments).current_dir(folder).output().unwrap();
-    let problems = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "openssl {arguments:?}: {problems}");
-    String::from_utf8(output.stdout).unwrap()
-}
 
 /// A request for somebody else's identity, with a key of this kind.
 fn request(folder: &Path, name: &str, key: &[&str]) -> String {
@@ -23,7 +16,7 @@ fn request(folder: &Path, name: &str, key: &[&str]) -> String {
     arguments.extend(["-addext", "subjectAltName=URI:spiffe://cluster.local/ns/test/sa/other"]);
     arguments.extend(["-out", &file]);
     arguments.extend(key);
-    openssl(folder, &arguments);
+    let _ = openssl(folder, &arguments);
     folder.join(file).to_str().unwrap().to_owned()
 }
 

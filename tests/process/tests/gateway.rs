@@ -149,11 +149,7 @@ impl Certificates {
     }
 
     fn openssl(&self, arguments: &[&str]) -> String {
-        let output =
-            Command::new("openssl").args(arguments).current_dir(&self.folder).output().unwrap();
-        let text = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "openssl {arguments:?}: {text}");
-        String::from_utf8(output.stdout).unwrap()
+        peers::openssl(self.folder.path(), arguments)
     }
 
     /// A Kubernetes secret of that name with a server's certificate, and a CA for its clients.
