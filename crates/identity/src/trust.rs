@@ -1,5 +1,6 @@
 //! Whom a proxy believes.
 
+mod signatures;
 mod verifier;
 
 use std::sync::Arc;

@@ -3,47 +3,14 @@
 use std::sync::Arc;
 
 use lateen_identity::{PeerCertificate, crypto_provider};
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::danger::{ServerCertVerified, ServerCertVerifier};
 use rustls::client::{WebPkiServerVerifier, verify_server_cert_signed_by_trust_anchor};
-use rustls::crypto::{verify_tls12_signature, verify_tls13_signature};
 use rustls::server::ParsedCertificate;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
-use rustls::{
-    CertificateError, DigitallySignedStruct, DistinguishedName, Error, OtherError, RootCertStore,
-    SignatureScheme,
-};
+use rustls::{CertificateError, DistinguishedName, Error, OtherError, RootCertStore};
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 
 use crate::upstream::DialError;
-
-/// The handshake's own signatures are always verified.
-macro_rules! signatures {
-    () => {
-        fn verify_tls12_signature(
-            &self,
-            message: &[u8],
-            certificate: &CertificateDer<'_>,
-            signature: &DigitallySignedStruct,
-        ) -> Result<HandshakeSignatureValid, Error> {
-            let algorithms = crypto_provider().signature_verification_algorithms;
-            verify_tls12_signature(message, certificate, signature, &algorithms)
-        }
-
-        fn verify_tls13_signature(
-            &self,
-            message: &[u8],
-            certificate: &CertificateDer<'_>,
-            signature: &DigitallySignedStruct,
-        ) -> Result<HandshakeSignatureValid, Error> {
-            let algorithms = crypto_provider().signature_verification_algorithms;
-            verify_tls13_signature(message, certificate, signature, &algorithms)
-        }
-
-        fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-            crypto_provider().signature_verification_algorithms.supported_schemes()
-        }
-    };
-}
 
 /// A chain to given roots, and a name: one of the expected ones, or without any the server name
 /// that was asked for.
@@ -146,7 +113,7 @@ impl ServerCertVerifier for NamedServer {
         Ok(ServerCertVerified::assertion())
     }
 
-    signatures!();
+    lateen_identity::handshake_signatures!();
 }
 
 /// `insecureSkipVerify`: whoever answers is believed.
@@ -165,7 +132,7 @@ impl ServerCertVerifier for AnyServer {
         Ok(ServerCertVerified::assertion())
     }
 
-    signatures!();
+    lateen_identity::handshake_signatures!();
 }
 
 /// A client whose chain is good must also have one of the names that a Gateway lists.
@@ -200,5 +167,5 @@ impl ClientCertVerifier for NamedClient {
         }
     }
 
-    signatures!();
+    lateen_identity::handshake_signatures!();
 }
