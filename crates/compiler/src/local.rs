@@ -1,44 +1,20 @@
-//! Local mode: addresses in 127.0.0.0/8 for workloads and services.
+//! Local mode: numbers for workloads and services, from which their addresses follow
+//! ([`lateen_mesh::local`]).
 //!
-//! Workload *w* owns 127.*w*.0.0/16: its application listens on 127.*w*.0.1, its sidecar takes inbound
-//! connections on 127.*w*.0.2, and it sees the service with offset *o* at 127.*w*.0.0 + *o*. Both *w* and *o*
-//! start from a hash of the name and go on to the next free number, names in order, so that every process
-//! that knows the same objects comes to the same addresses.
+//! Both a workload's number and a service's offset start from a hash of the name and go on to the next free
+//! number, names in order, so that every process that knows the same objects comes to the same addresses.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
+use lateen_mesh::local::{FIRST_OFFSET, shift_port};
 use rustc_hash::FxHashSet;
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::key::Key;
 use crate::node::WorkloadKey;
 use crate::store::Touched;
-
-/// Ports below 1024 are moved up by this number, since opening them takes privileges.
-pub const PORT_SHIFT: u16 = 20_000;
-
-/// Where the application listens, in its workload's /16.
-pub const APPLICATION: u16 = 1;
-
-/// Where the sidecar takes inbound connections, in its workload's /16.
-pub const SIDECAR: u16 = 2;
-
-/// Offsets below are kept for the workload itself.
-const FIRST_OFFSET: u16 = 256;
-
-/// The socket that stands for a port.
-#[must_use]
-pub fn shifted(port: u16) -> u16 {
-    if port < 1024 { port + PORT_SHIFT } else { port }
-}
-
-/// An address of a workload's /16.
-#[must_use]
-pub fn address(base: Ipv4Addr, offset: u16) -> Ipv4Addr {
-    Ipv4Addr::from(u32::from(base) | u32::from(offset))
-}
 
 /// A port, and the socket that stands for it where privileged ports cannot be opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,7 +29,7 @@ impl PortAddress {
     /// The port with its socket.
     #[must_use]
     pub fn new(port: u16) -> Self {
-        Self { port, socket: shifted(port) }
+        Self { port, socket: shift_port(port) }
     }
 }
 
@@ -203,13 +179,5 @@ mod tests {
         assert!(distinct.iter().all(|number| (1..=254).contains(number)));
         let full = assign((0..300u16).map(|n| n.to_string()), |n| xxh3_64(n.as_bytes()), 1, 254);
         assert_eq!(full.len(), 254, "the rest goes without");
-    }
-
-    #[test]
-    fn privileged_ports_are_shifted() {
-        assert_eq!(shifted(80), 20_080);
-        assert_eq!(shifted(1023), 21_023);
-        assert_eq!(shifted(1024), 1024);
-        assert_eq!(address(Ipv4Addr::new(127, 7, 0, 0), SIDECAR), Ipv4Addr::new(127, 7, 0, 2));
     }
 }

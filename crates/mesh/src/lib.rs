@@ -9,9 +9,11 @@
 //! - [`name`]: names of resources on the wire, made from the users' names only.
 //! - [`address`]: addresses and CIDRs in the compact form that the messages use.
 //! - [`encoded`]: a resource as bytes with its version, a hash of those bytes.
+//! - [`local`]: local mode's addresses and ports.
 
 pub mod address;
 pub mod encoded;
+pub mod local;
 pub mod name;
 
 /// The messages of `lateen.mesh.v1`, generated from the `.proto` file (which documents them).

@@ -1,6 +1,5 @@
 //! Everything that can be set, with its default.
 
-use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -167,35 +166,5 @@ impl Settings {
             timeouts: Timeouts::default(),
             telemetry: telemetry::Options::default(),
         }
-    }
-}
-
-/// The highest port that local mode shifts, and by how much: no port below 1024 can be bound
-/// without privileges.
-pub const LOCAL_PORT_SHIFT: u16 = 20_000;
-
-/// The port on the wire of `port` in local mode.
-#[must_use]
-pub const fn shift_port(port: u16) -> u16 {
-    if port < 1024 { port + LOCAL_PORT_SHIFT } else { port }
-}
-
-/// The address on the wire of `address` in local mode.
-#[must_use]
-pub const fn shift_address(mut address: SocketAddr) -> SocketAddr {
-    address.set_port(shift_port(address.port()));
-    address
-}
-
-/// Whether `address` belongs to a workload of local mode: 127.*w*.0.0/16, *w* from 1. What else
-/// listens on loopback is outside of the mesh, and its ports are what they are.
-#[must_use]
-pub const fn in_local_mesh(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(address) => {
-            let octets = address.octets();
-            octets[0] == 127 && octets[1] != 0
-        }
-        IpAddr::V6(_) => false,
     }
 }

@@ -15,8 +15,8 @@ use tokio_rustls::TlsConnector;
 
 use crate::connection::{ClientIo, Transport};
 use crate::dns::{Resolver, Unresolved};
-use crate::settings::{in_local_mesh, shift_address};
 use crate::tls::{ClientConfigs, is_unexpected_name};
+use lateen_mesh::local::{is_in_mesh, shift_address};
 
 /// Where to dial and how.
 #[derive(Debug, Clone)]
@@ -171,7 +171,7 @@ impl Dialer {
 
     async fn connect_tcp(&self, address: IpAddr, target: &Target) -> io::Result<TcpStream> {
         let mut address = SocketAddr::new(address, target.port);
-        if self.local && in_local_mesh(address.ip()) {
+        if self.local && is_in_mesh(address.ip()) {
             address = shift_address(address);
         }
         let socket = match address {

@@ -24,12 +24,15 @@ fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
                 "lateen-api",
                 "lateen-mesh",
                 "lateen-compiler",
+                "lateen-envoy",
                 "lateen-sources",
                 "lateen-identity",
                 "lateen-xds",
             ],
         ),
+        ("lateen-envoy", &["lateen-mesh"]),
         ("lateen-proxy", &["lateen-mesh", "lateen-engine", "lateen-xds", "lateen-identity"]),
+        ("lateen-agent", &["lateen-mesh", "lateen-xds", "lateen-identity", "lateen-proxy"]),
     ])
 }
 
@@ -134,11 +137,13 @@ fn decisions_take_time_randomness_and_names_by_argument() {
     absent("engine", &forbidden, "the engine has no clock, no randomness and no I/O");
     absent("compiler", &forbidden, "the compiler has no clock, no randomness and no I/O");
     absent("mesh", &forbidden, "the model is data");
+    absent("envoy", &forbidden, "the lowering has no clock, no randomness and no I/O");
 }
 
 #[test]
 fn no_back_end_reads_an_istio_object_and_no_front_end_knows_envoy() {
     absent("engine", &["lateen_api"], "the engine reads the model only");
+    absent("envoy", &["lateen_api", "lateen_compiler"], "the lowering reads the model only");
     absent("proxy", &["lateen_api"], "the proxy reads the model only");
     absent("compiler", &["envoy_types", "lateen_engine"], "the compiler does not know who reads");
     absent("api", &["envoy_types"], "objects do not know who serves them");

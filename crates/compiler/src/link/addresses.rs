@@ -1,9 +1,10 @@
 //! Local mode: the places of a workload and of what it sees.
 
-use crate::local::{self, PortAddress, ServiceAddress, WorkloadAddresses};
+use crate::local::{PortAddress, ServiceAddress, WorkloadAddresses};
 use crate::node::WorkloadKey;
 use crate::scope::Scope;
 use crate::store::Query;
+use lateen_mesh::local;
 
 use super::Linker;
 use super::directory::Entry;

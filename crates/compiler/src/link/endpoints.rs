@@ -9,9 +9,9 @@ use super::Linker;
 use super::authentication::Modes;
 use super::destination::{endpoint_port, is_dialable, spiffe};
 use super::provenance::Provenance;
-use crate::local;
 use crate::node::{Labels, Registry, Service, ServicePort, Workload};
 use crate::store::{EndpointEntry, Entry, Lister};
+use lateen_mesh::local;
 
 /// Parts host and namespace in names of endpoints of ServiceEntries, of which several namespaces may have
 /// one for a host.

@@ -10,11 +10,11 @@ use lateen_mesh::v1::{self, resource::Body};
 use super::Linker;
 use super::destination::endpoint_port;
 use crate::client::{Client, Role};
-use crate::local;
 use crate::node::{
     Registry, Service, ServiceKey, ServicePort, Source, Workload, WorkloadKey, WorkloadSource,
 };
 use crate::store::Query;
+use lateen_mesh::local;
 
 /// A port of the application, and the service that declares it.
 struct Declared<'a> {

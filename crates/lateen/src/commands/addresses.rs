@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use comfy_table::{Table, presets};
-use lateen_compiler::{Client, local};
+use lateen_compiler::Client;
 use lateen_engine::Plan;
-use lateen_proxy::settings::{Ports, shift_address};
+use lateen_mesh::local::{self, shift_address};
+use lateen_proxy::settings::Ports;
 use serde::{Deserialize, Serialize};
 
 use super::offline::Offline;

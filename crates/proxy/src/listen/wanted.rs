@@ -7,10 +7,7 @@ use lateen_engine::Plan;
 
 use super::Capture;
 use crate::connection::Direction;
-use crate::settings::shift_address;
-
-/// Where a sidecar or gateway takes connections, in its workload's /16.
-pub const SIDECAR_OFFSET: u32 = 2;
+use lateen_mesh::local::{SIDECAR, shift_address};
 
 /// A listener that there should be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -36,10 +33,10 @@ pub fn wanted(plan: &Plan) -> Vec<Listener> {
         listeners.entry(bind).or_insert(Listener { bind, direction, capture });
     };
     for port in plan.gateway_ports() {
-        add(SIDECAR_OFFSET, port, Direction::Gateway);
+        add(SIDECAR.into(), port, Direction::Gateway);
     }
     for port in plan.inbound_ports() {
-        add(SIDECAR_OFFSET, port, Direction::Inbound);
+        add(SIDECAR.into(), port, Direction::Inbound);
     }
     for entry in plan.directory().entries().iter().filter(|entry| entry.local_offset > 0) {
         for (port, _) in &entry.ports {

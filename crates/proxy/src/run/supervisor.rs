@@ -9,6 +9,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use lateen_engine::Plan;
 use lateen_identity::WorkloadCertificate;
+use lateen_mesh::local;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinHandle, JoinSet};
@@ -25,10 +26,6 @@ use crate::settings::Settings;
 use crate::telemetry::Telemetry;
 use crate::tls::{GatewayConfigs, MeshServer};
 use crate::worker::{Clock, DrainSignal, Parts};
-
-/// Where a sidecar's own endpoints are in its workload's /16 in local mode: beside its inbound
-/// ports.
-const SIDECAR_OFFSET: u32 = 2;
 
 /// Rest after a successor that was refused: a socket that is broken must not keep the thread busy.
 const REFUSED: Duration = Duration::from_millis(100);
@@ -382,7 +379,7 @@ async fn knock(door: Option<&Door>) -> Result<Successor, HandoverError> {
 
 fn sidecar_address(settings: &Settings, plan: &Plan) -> Option<IpAddr> {
     let base = plan.local_base().filter(|_| settings.local)?;
-    Some(IpAddr::V4(Ipv4Addr::from(u32::from(base) | SIDECAR_OFFSET)))
+    Some(IpAddr::V4(local::address(base, local::SIDECAR)))
 }
 
 /// Names of a system whose resolver cannot be used cannot be resolved; everything else works.

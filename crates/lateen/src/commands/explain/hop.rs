@@ -3,10 +3,10 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
-use lateen_compiler::{Client, local};
+use lateen_compiler::Client;
 use lateen_engine::Plan;
 use lateen_engine::authorize::Peer;
-use lateen_proxy::settings::{in_local_mesh, shift_address};
+use lateen_mesh::local::{self, is_in_mesh, shift_address};
 
 use crate::commands::offline::Offline;
 
@@ -60,5 +60,5 @@ impl Hop {
 
 /// An address as sockets have it, and with them the access log.
 pub fn on_the_wire(address: SocketAddr) -> SocketAddr {
-    if in_local_mesh(address.ip()) { shift_address(address) } else { address }
+    if is_in_mesh(address.ip()) { shift_address(address) } else { address }
 }

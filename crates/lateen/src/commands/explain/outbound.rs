@@ -2,7 +2,6 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use lateen_compiler::local;
 use lateen_engine::authorize::Peer;
 use lateen_engine::explain::What;
 use lateen_engine::gateway::{GatewayConnection, Terminated};
@@ -11,6 +10,7 @@ use lateen_engine::{
     Connection, Explained, Forward, HttpDecision, HttpScope, Origin, Plan, Reason as Decided,
     Refusal, Seen, TcpForward,
 };
+use lateen_mesh::local;
 use lateen_proxy::telemetry::Reason;
 
 use super::head::Head;

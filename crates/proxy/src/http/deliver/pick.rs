@@ -14,9 +14,9 @@ use crate::cell::EndpointCell;
 use crate::http::client::LaneKey;
 use crate::http::local::Refusal;
 use crate::http::request::InProgress;
-use crate::settings::shift_address;
 use crate::telemetry::Reason;
 use crate::upstream::Target;
+use lateen_mesh::local::shift_address;
 
 /// Where a request is to go.
 #[derive(Clone, Copy)]

@@ -1,0 +1,1 @@
+//! The mesh model lowered to Envoy v3 resources.

@@ -1,0 +1,1 @@
+//! The same traffic through both data planes, compared.
