@@ -33,9 +33,22 @@ pub struct Arguments {
     /// plane has that port, a free one, which the log names.
     #[arg(long)]
     monitoring: Option<SocketAddr>,
+    /// Where workloads and services are: `local`, on this machine, each at its place in 127.0.0.0/8; or
+    /// `real`, at the addresses that their objects say, with traffic captured (15001, 15006).
+    #[arg(long, value_enum, default_value = "local")]
+    addresses: AddressPlan,
     /// Lifetime of workload certificates, such as 24h or 90s; they are renewed at half of it.
     #[arg(long, value_parser = duration, default_value = "24h")]
     certificate_lifetime: Duration,
+}
+
+/// Where workloads and services are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum AddressPlan {
+    /// On this machine, at their places in 127.0.0.0/8.
+    Local,
+    /// At the addresses that their objects say.
+    Real,
 }
 
 /// Reads a duration as Istio's objects write it.
@@ -56,6 +69,7 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<i32> {
         certificate_lifetime: arguments.certificate_lifetime,
         ..Settings::new(&arguments.dir, arguments.listen, &arguments.state)
     };
+    settings.compiler.local = arguments.addresses == AddressPlan::Local;
     match arguments.monitoring {
         Some(address) => settings.monitoring = address,
         None if std::net::TcpListener::bind(settings.monitoring).is_err() => {
