@@ -4,8 +4,6 @@
 //! the proxy's processor time over one hop and over two sidecars with mutual TLS, next to a bare
 //! hyper proxy; memory (PSS) idle and after load; start times.
 
-mod process;
-
 use std::net::SocketAddr;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -16,6 +14,7 @@ use lateen_process_tests::load::Load;
 use lateen_process_tests::{peers, yaml};
 use lateen_testkit::mesh::{Mesh, free};
 use lateen_testkit::program::{self, Program};
+use lateen_testkit::usage;
 
 /// Measure the proxy beside its peers.
 #[derive(Debug, Parser)]
@@ -60,7 +59,7 @@ fn main() -> anyhow::Result<()> {
     }
     let caller = mesh.proxy("test/caller").id();
     let callee = mesh.proxy("test/meshed-1").id();
-    println!("caller's proxy, idle: {:.1} MB PSS", process::pss_megabytes(caller)?);
+    println!("caller's proxy, idle: {:.1} MB PSS", usage::pss_megabytes(caller)?);
 
     let bare_address = free()?;
     let mut bare = bare(&mesh, bare_address, plain, &workers)?;
@@ -78,13 +77,13 @@ fn main() -> anyhow::Result<()> {
         let two = measure(meshed_seen, host, &[caller, callee], arguments.seconds)?;
         println!("  lateen, two sidecars with mTLS: {two:>9.0} ({:.2} of bare)", two / hyper);
     }
-    println!("\ncaller's proxy, after load: {:.1} MB PSS", process::pss_megabytes(caller)?);
+    println!("\ncaller's proxy, after load: {:.1} MB PSS", usage::pss_megabytes(caller)?);
     if let Some(seconds) = arguments.soak {
         let host = "meshed.test.svc.cluster.local";
         let outcome = Load::start(&mesh, meshed_seen, host, seconds)?.finish()?;
         println!("{seconds} s of 1,000 requests a second: {outcome:?}");
-        println!("caller's proxy, after that: {:.1} MB PSS", process::pss_megabytes(caller)?);
-        println!("callee's proxy, after that: {:.1} MB PSS", process::pss_megabytes(callee)?);
+        println!("caller's proxy, after that: {:.1} MB PSS", usage::pss_megabytes(caller)?);
+        println!("callee's proxy, after that: {:.1} MB PSS", usage::pss_megabytes(callee)?);
     }
     Ok(())
 }
@@ -117,7 +116,7 @@ fn measure(
 }
 
 fn cpu(processes: &[u32]) -> anyhow::Result<Duration> {
-    processes.iter().map(|process| process::cpu_time(*process)).sum()
+    processes.iter().map(|process| usage::cpu_time(*process)).sum()
 }
 
 /// How many requests were answered with 2xx.

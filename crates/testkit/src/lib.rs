@@ -4,8 +4,12 @@
 //! - [`wait`]: waiting for a condition, with a limit.
 //! - [`turn`]: one at a time on this machine, for what shares fixed loopback addresses.
 //! - [`mesh`]: a control plane and proxies on a directory, by the built binary.
+//! - [`envoy`]: the stock Envoy.
+//! - [`usage`]: what a process has used.
 
+pub mod envoy;
 pub mod mesh;
 pub mod program;
 pub mod turn;
+pub mod usage;
 pub mod wait;

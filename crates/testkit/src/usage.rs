@@ -8,6 +8,9 @@ use anyhow::Context;
 const TICKS_PER_SECOND: u64 = 100;
 
 /// Processor time, user and system, of a process so far.
+///
+/// # Errors
+/// When there is no such process.
 pub fn cpu_time(process: u32) -> anyhow::Result<Duration> {
     let text = std::fs::read_to_string(format!("/proc/{process}/stat"))?;
     // The name may hold anything, so count from the last parenthesis.
@@ -19,6 +22,9 @@ pub fn cpu_time(process: u32) -> anyhow::Result<Duration> {
 }
 
 /// Proportional set size in megabytes of 1,000,000 bytes.
+///
+/// # Errors
+/// When there is no such process.
 pub fn pss_megabytes(process: u32) -> anyhow::Result<f64> {
     let text = std::fs::read_to_string(format!("/proc/{process}/smaps_rollup"))?;
     let kilobytes: f64 = text
