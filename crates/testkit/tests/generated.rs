@@ -10,6 +10,8 @@ const PROTOS: &[(&str, &str, &str)] = &[
     ("mesh", "lateen/mesh/v1/mesh.proto", "lateen.mesh.v1.rs"),
     ("xds", "envoy/service/discovery/v3/discovery.proto", "envoy.service.discovery.v3.rs"),
     ("xds", "istio/v1/auth/ca.proto", "istio.v1.auth.rs"),
+    ("agent", "envoy/service/secret/v3/sds.proto", "envoy.service.secret.v3.rs"),
+    ("agent", "envoy/service/accesslog/v3/als.proto", "envoy.service.accesslog.v3.rs"),
 ];
 
 fn crates() -> PathBuf {
