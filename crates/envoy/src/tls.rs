@@ -1,0 +1,4 @@
+//! TLS contexts.
+
+mod downstream;
+mod upstream;
