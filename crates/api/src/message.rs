@@ -23,6 +23,9 @@ pub enum Honoured {
     Yes,
     /// It is read and checked, and reported wherever it is used, but it has no effect yet.
     NotYet,
+    /// It is read and checked, and nothing follows from it for the mesh: it is someone else's business,
+    /// or only groups or names what stands below or beside it.
+    Inert,
 }
 
 /// A message: its name, its documentation, its members in the order of declaration.

@@ -232,6 +232,9 @@ fn the_account_lists_every_kind_and_knows_what_is_honoured() {
     ));
     assert!(honoured(Kind::PeerAuthentication, "spec.portLevelMtls[].mode", Some("STRICT")));
     assert!(!honoured(Kind::HttpRoute, "", None));
+    assert!(!honoured(Kind::Service, "spec.ports[].nodePort", None), "it is inert");
+    assert!(!honoured(Kind::DestinationRule, "spec.trafficPolicy.tls.credentialName", None));
+    assert!(honoured(Kind::MeshConfig, "pathNormalization.normalization", Some("NONE")));
 }
 
 #[test]

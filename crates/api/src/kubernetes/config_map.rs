@@ -10,8 +10,8 @@ message! {
         /// Text by key.
         data: BTreeMap<String, String>, honoured;
         /// Bytes by key.
-        binary_data: BTreeMap<String, Bytes>, honoured;
+        binary_data: BTreeMap<String, Bytes>, inert;
         /// Whether it never changes.
-        immutable: Option<bool>, honoured;
+        immutable: Option<bool>, inert;
     }
 }

@@ -25,11 +25,11 @@ message! {
         /// Whether it can be used.
         conditions: Option<EndpointConditions>, honoured;
         /// Its host name, for headless services.
-        hostname: Option<String>, honoured;
+        hostname: Option<String>, inert;
         /// Its node.
-        node_name: Option<String>, honoured;
+        node_name: Option<String>, inert;
         /// Its zone.
-        zone: Option<String>, honoured;
+        zone: Option<String>, inert;
         /// Which zones should use it. Not looked at by Istio either.
         hints: Option<EndpointHints>, pending;
         /// What it is, mostly a pod.
@@ -43,7 +43,7 @@ message! {
         /// It is ready. Not set: yes.
         ready: Option<bool>, honoured;
         /// It serves, even where it is terminating. Not set: as `ready`.
-        serving: Option<bool>, honoured;
+        serving: Option<bool>, inert;
         /// It is terminating.
         terminating: Option<bool>, honoured;
     }
@@ -79,7 +79,7 @@ message! {
         /// The endpoints' number.
         port: Option<i32>, honoured;
         /// The protocol spoken.
-        app_protocol: Option<String>, honoured;
+        app_protocol: Option<String>, inert;
     }
 }
 

@@ -6,12 +6,12 @@ message! {
     /// A namespace.
     pub struct Namespace: open {
         /// Where it is in its life.
-        status: Option<NamespaceStatus>, honoured;
+        status: Option<NamespaceStatus>, inert;
     }
 
     /// Where a namespace is in its life.
     pub struct NamespaceStatus: open {
         /// Active or Terminating.
-        phase: String, honoured;
+        phase: String, inert;
     }
 }

@@ -16,13 +16,13 @@ message! {
         /// The service account that its identity comes from. The default is `default`.
         service_account_name: String, honoured;
         /// The node it runs on.
-        node_name: String, honoured;
+        node_name: String, inert;
         /// Its host name.
-        hostname: String, honoured;
+        hostname: String, inert;
         /// The headless service that gives it a name.
-        subdomain: String, honoured;
+        subdomain: String, inert;
         /// Whether it uses the node's network.
-        host_network: bool, honoured;
+        host_network: bool, inert;
         /// Its containers.
         containers: Vec<Container>, honoured;
         /// Containers that run before, or beside, the others.
@@ -32,7 +32,7 @@ message! {
     /// A container.
     pub struct Container: open {
         /// Its name.
-        name: String, honoured;
+        name: String, inert;
         /// Its ports.
         ports: Vec<ContainerPort>, honoured;
     }
@@ -44,7 +44,7 @@ message! {
         /// Its number.
         container_port: i32, honoured;
         /// TCP (the default), UDP or SCTP.
-        protocol: String, honoured;
+        protocol: String, inert;
     }
 
     /// What a pod is.
@@ -56,7 +56,7 @@ message! {
         /// Its addresses, one a family.
         pod_ips = "podIPs": Vec<PodIp>, honoured;
         /// Its node's address.
-        host_ip = "hostIP": String, honoured;
+        host_ip = "hostIP": String, inert;
         /// What is true of it.
         conditions: Vec<PodCondition>, honoured;
     }
@@ -77,12 +77,11 @@ message! {
 }
 
 impl Pod {
-    /// Whether the pod is ready to be called.
-    pub fn is_ready(&self) -> bool {
-        let conditions = self.status.iter().flat_map(|status| &status.conditions);
-        conditions
-            .into_iter()
-            .any(|condition| condition.r#type == "Ready" && condition.status == "True")
+    /// Whether the pod is ready to be called; nothing where nobody said so.
+    pub fn readiness(&self) -> Option<bool> {
+        let mut conditions = self.status.iter().flat_map(|status| &status.conditions);
+        let condition = conditions.find(|condition| condition.r#type == "Ready")?;
+        Some(condition.status == "True")
     }
 
     /// The number of the container port that a service means by its target port.

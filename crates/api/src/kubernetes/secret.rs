@@ -12,9 +12,9 @@ message! {
         /// Text by key, which the API server puts into `data`.
         string_data: BTreeMap<String, SecretText>, honoured;
         /// What kind of secret it is, `kubernetes.io/tls`.
-        r#type: String, honoured;
+        r#type: String, inert;
         /// Whether it never changes.
-        immutable: Option<bool>, honoured;
+        immutable: Option<bool>, inert;
     }
 }
 

@@ -10,7 +10,7 @@ message! {
         /// What it should be.
         spec: Option<ServiceSpec>, honoured;
         /// What it is.
-        status: Option<ServiceStatus>, honoured;
+        status: Option<ServiceStatus>, inert;
     }
 
     /// What a service should be.
@@ -46,9 +46,9 @@ message! {
         /// Whether endpoints that are not ready count as ready.
         publish_not_ready_addresses: bool, honoured;
         /// Address families.
-        ip_families: Vec<String>, honoured;
+        ip_families: Vec<String>, inert;
         /// How many address families.
-        ip_family_policy: Option<String>, honoured;
+        ip_family_policy: Option<String>, inert;
         /// Whether ports on nodes are set aside for a load balancer.
         allocate_load_balancer_node_ports: Option<bool>, pending;
         /// Whether traffic from inside stays on its node.
@@ -70,27 +70,27 @@ message! {
         /// The pods' port by number or name. The default is `port`.
         target_port: Option<IntOrString>, honoured;
         /// The port on every node.
-        node_port: i32, honoured;
+        node_port: i32, inert;
     }
 
     /// What a service is.
     pub struct ServiceStatus: open {
         /// Its load balancer.
-        load_balancer: Option<LoadBalancerStatus>, honoured;
+        load_balancer: Option<LoadBalancerStatus>, inert;
     }
 
     /// What a load balancer is.
     pub struct LoadBalancerStatus: open {
         /// Where it takes traffic.
-        ingress: Vec<LoadBalancerIngress>, honoured;
+        ingress: Vec<LoadBalancerIngress>, inert;
     }
 
     /// Where a load balancer takes traffic.
     pub struct LoadBalancerIngress: open {
         /// Its address.
-        ip: String, honoured;
+        ip: String, inert;
         /// Its name.
-        hostname: String, honoured;
+        hostname: String, inert;
     }
 
     /// Something that Lateen does not look into.

@@ -47,11 +47,11 @@ message! {
         /// Whether connections that no listener takes go unlogged.
         disable_envoy_listener_log: bool, pending;
         /// Settings of all proxies.
-        default_config: Option<Box<ProxyConfig>>, honoured;
+        default_config: Option<Box<ProxyConfig>>, inert;
         /// What becomes of traffic to unknown destinations. The default is ALLOW_ANY.
         outbound_traffic_policy: Option<MeshOutboundTrafficPolicy>, honoured;
         /// How inbound traffic reaches the application.
-        inbound_traffic_policy: Option<InboundTrafficPolicy>, honoured;
+        inbound_traffic_policy: Option<InboundTrafficPolicy>, inert;
         /// Where else configuration comes from.
         config_sources: Vec<ConfigSource>, pending;
         /// Whether sidecars use mutual TLS with each other by themselves. The default is true.
@@ -311,12 +311,12 @@ enumeration! {
         /// As BASE.
         Default = 0 "DEFAULT", honoured;
         /// Not at all.
-        None = 1 "NONE", pending;
+        None = 1 "NONE", honoured;
         /// `.` and `..` are resolved, as RFC 3986 says.
         Base = 2 "BASE", honoured;
         /// And slashes are merged.
-        MergeSlashes = 3 "MERGE_SLASHES", pending;
+        MergeSlashes = 3 "MERGE_SLASHES", honoured;
         /// And escaped slashes are decoded before.
-        DecodeAndMergeSlashes = 4 "DECODE_AND_MERGE_SLASHES", pending;
+        DecodeAndMergeSlashes = 4 "DECODE_AND_MERGE_SLASHES", honoured;
     }
 }

@@ -196,7 +196,7 @@ impl Decoder {
     }
 
     fn honoured(&mut self, field: &FieldDescriptor, entry: &Entry, inside: impl FnOnce(&mut Self)) {
-        if field.honoured == Honoured::Yes || self.inside_pending {
+        if field.honoured != Honoured::NotYet || self.inside_pending {
             return inside(self);
         }
         self.use_not_honoured(entry.position, None);

@@ -82,7 +82,7 @@ macro_rules! camel {
     }};
 }
 
-/// `honoured` or `pending` as a value.
+/// `honoured`, `pending` or `inert` as a value.
 macro_rules! honoured {
     (honoured) => {
         $crate::message::Honoured::Yes
@@ -90,10 +90,13 @@ macro_rules! honoured {
     (pending) => {
         $crate::message::Honoured::NotYet
     };
+    (inert) => {
+        $crate::message::Honoured::Inert
+    };
 }
 
-/// Declares a message. Each field says `honoured` (Lateen acts on it), `pending` (it does not yet)
-/// or `oneof` (the field stands for a group declared with `oneof!`). A message marked `open` has
+/// Declares a message. Each field says `honoured` (Lateen acts on it), `pending` (it does not yet),
+/// `inert` (nothing follows from it) or `oneof` (the field stands for a group declared with `oneof!`). A message marked `open` has
 /// fields that are none of a mesh's business.
 macro_rules! message {
     ($(

@@ -27,7 +27,7 @@ message! {
         /// Not looked at by Istio either.
         default_endpoint: String, pending;
         /// A name for statistics, unique in the object.
-        name: String, honoured;
+        name: String, inert;
     }
 
     /// A port with a protocol.
@@ -39,7 +39,7 @@ message! {
         /// Its name, unique in the object.
         name: String, honoured;
         /// The workload's port. Superseded in Gateways, where it means nothing.
-        target_port: u32, honoured;
+        target_port: u32, inert;
     }
 
     /// What a server does about TLS.

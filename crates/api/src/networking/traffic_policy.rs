@@ -253,7 +253,7 @@ message! {
         /// The file of the certificates that verify the server. The default is the system's store.
         ca_certificates: String, honoured;
         /// The Secret with all of these.
-        credential_name: String, honoured;
+        credential_name: String, pending;
         /// Names of which the server's certificate must have one.
         subject_alt_names: Vec<String>, honoured;
         /// The server name that is sent.

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use lateen_api::diagnostic::Code;
 use lateen_api::networking::{
     ClientTlsMode, ClientTlsSettings, ConnectionPoolSettings, DestinationRule, LbPolicy,
     LoadBalancerSettings, SimpleLb, TrafficPolicy as ApiPolicy,
@@ -16,13 +15,13 @@ use crate::scope::{Selector, Selects};
 impl Lowering<'_> {
     pub(super) fn destination_rule(&mut self, spec: &DestinationRule) -> Vec<Fact> {
         let policy = spec.traffic_policy.as_ref();
-        let policy = policy.map(|policy| self.traffic_policy("spec.trafficPolicy", policy));
+        let policy = policy.map(|policy| traffic_policy("spec.trafficPolicy", policy));
         let mut subsets = Vec::new();
         for (at, subset) in spec.subsets.iter().enumerate() {
             let field = format!("spec.subsets[{at}]");
             let policy = subset.traffic_policy.as_ref();
             let policy =
-                policy.map(|policy| self.traffic_policy(&format!("{field}.trafficPolicy"), policy));
+                policy.map(|policy| traffic_policy(&format!("{field}.trafficPolicy"), policy));
             subsets.push(Subset {
                 name: subset.name.as_str().into(),
                 labels: Labels::new(&subset.labels),
@@ -48,68 +47,63 @@ impl Lowering<'_> {
             subsets,
         }))]
     }
+}
 
-    fn traffic_policy(&mut self, field: &str, policy: &ApiPolicy) -> Arc<TrafficPolicy> {
-        let blocks = self.blocks(
-            field,
-            policy.load_balancer.as_ref(),
-            policy.connection_pool.as_ref(),
-            policy.tls.as_ref(),
+fn traffic_policy(field: &str, policy: &ApiPolicy) -> Arc<TrafficPolicy> {
+    let own = blocks(
+        field,
+        policy.load_balancer.as_ref(),
+        policy.connection_pool.as_ref(),
+        policy.tls.as_ref(),
+    );
+    let mut ports = Vec::new();
+    for (at, settings) in policy.port_level_settings.iter().enumerate() {
+        let port = settings.port.as_ref().and_then(|port| port_number(port.number));
+        let Some(port) = port else { continue };
+        let port_blocks = blocks(
+            &format!("{field}.portLevelSettings[{at}]"),
+            settings.load_balancer.as_ref(),
+            settings.connection_pool.as_ref(),
+            settings.tls.as_ref(),
         );
-        let mut ports = Vec::new();
-        for (at, settings) in policy.port_level_settings.iter().enumerate() {
-            let port = settings.port.as_ref().and_then(|port| port_number(port.number));
-            let Some(port) = port else { continue };
-            let blocks = self.blocks(
-                &format!("{field}.portLevelSettings[{at}]"),
-                settings.load_balancer.as_ref(),
-                settings.connection_pool.as_ref(),
-                settings.tls.as_ref(),
-            );
-            ports.push((port, blocks));
-        }
-        Arc::new(TrafficPolicy { blocks, ports })
+        ports.push((port, port_blocks));
     }
+    Arc::new(TrafficPolicy { blocks: own, ports })
+}
 
-    fn blocks(
-        &mut self,
-        field: &str,
-        balancer: Option<&LoadBalancerSettings>,
-        pool: Option<&ConnectionPoolSettings>,
-        tls: Option<&ClientTlsSettings>,
-    ) -> Blocks {
-        Blocks {
-            load_balancing: balancer
-                .map(|balancer| load_balancing(&format!("{field}.loadBalancer"), balancer)),
-            connection_pool: pool.map(|pool| {
-                let timeout = pool.tcp.as_ref().and_then(|tcp| tcp.connect_timeout);
-                timeout.map(|timeout| millis_u32(Some(timeout)))
-            }),
-            tls: tls.map(|tls| self.upstream_tls(&format!("{field}.tls"), tls)),
-        }
+fn blocks(
+    field: &str,
+    balancer: Option<&LoadBalancerSettings>,
+    pool: Option<&ConnectionPoolSettings>,
+    tls: Option<&ClientTlsSettings>,
+) -> Blocks {
+    Blocks {
+        load_balancing: balancer
+            .map(|balancer| load_balancing(&format!("{field}.loadBalancer"), balancer)),
+        connection_pool: pool.map(|pool| {
+            let timeout = pool.tcp.as_ref().and_then(|tcp| tcp.connect_timeout);
+            timeout.map(|timeout| millis_u32(Some(timeout)))
+        }),
+        tls: tls.map(|tls| upstream_tls(&format!("{field}.tls"), tls)),
     }
+}
 
-    fn upstream_tls(&mut self, field: &str, tls: &ClientTlsSettings) -> v1::UpstreamTls {
-        if !tls.credential_name.is_empty() {
-            let field = format!("{field}.credentialName");
-            self.warn(Code::FieldNotHonoured, &field, "certificates for calling others are read from files only; the handshake goes without them");
-        }
-        let mode = match tls.mode {
-            ClientTlsMode::Disable => Mode::Disable,
-            ClientTlsMode::Simple => Mode::Simple,
-            ClientTlsMode::Mutual => Mode::Mutual,
-            ClientTlsMode::IstioMutual => Mode::Mesh,
-        };
-        v1::UpstreamTls {
-            mode: mode.into(),
-            origin: Some(v1::Origin { object: 1, field: field.to_owned() }),
-            sni: tls.sni.clone(),
-            subject_alt_names: tls.subject_alt_names.clone(),
-            ca_file: tls.ca_certificates.clone(),
-            certificate_file: tls.client_certificate.clone(),
-            private_key_file: tls.private_key.clone(),
-            insecure_skip_verify: tls.insecure_skip_verify.unwrap_or_default(),
-        }
+fn upstream_tls(field: &str, tls: &ClientTlsSettings) -> v1::UpstreamTls {
+    let mode = match tls.mode {
+        ClientTlsMode::Disable => Mode::Disable,
+        ClientTlsMode::Simple => Mode::Simple,
+        ClientTlsMode::Mutual => Mode::Mutual,
+        ClientTlsMode::IstioMutual => Mode::Mesh,
+    };
+    v1::UpstreamTls {
+        mode: mode.into(),
+        origin: Some(v1::Origin { object: 1, field: field.to_owned() }),
+        sni: tls.sni.clone(),
+        subject_alt_names: tls.subject_alt_names.clone(),
+        ca_file: tls.ca_certificates.clone(),
+        certificate_file: tls.client_certificate.clone(),
+        private_key_file: tls.private_key.clone(),
+        insecure_skip_verify: tls.insecure_skip_verify.unwrap_or_default(),
     }
 }
 

@@ -45,8 +45,8 @@ impl Lowering<'_> {
             weight: 0,
             sidecar: has_sidecar(self.options, &labels, mesh_tls),
             mesh_tls,
-            // Nobody reports readiness without a cluster.
-            ready: self.options.local || pod.is_ready(),
+            // Nobody reports readiness without a cluster: what is not said to be unready counts as ready.
+            ready: pod.readiness().unwrap_or(self.options.local),
             labels,
         }))]
     }

@@ -1,7 +1,7 @@
 //! One machine instead of a cluster.
 
 use lateen_compiler::{Client, Options, Role};
-use lateen_mesh::v1::Discovery;
+use lateen_mesh::v1::{Discovery, endpoint::Health};
 
 use crate::mesh::Mesh;
 
@@ -93,4 +93,21 @@ fn another_process_comes_to_the_same_places() {
     assert_eq!(other.compiler.addresses(), one);
     other.see(Client { namespace: "x".into(), name: "y".into(), ..Client::default() });
     assert!(other.compiler.workload("x", "y", Role::Sidecar).is_none());
+}
+
+#[test]
+fn a_pod_is_ready_unless_it_is_said_not_to_be() {
+    let ready = |conditions: &str| {
+        let status = format!("status: {{conditions: [{conditions}]}}");
+        let mut mesh = local(&MESH.replace("spec: {serviceAccountName: web}", &status));
+        let client = mesh.compiler.workload("shop", "web-1", Role::Sidecar).unwrap();
+        let seen = mesh.see(client);
+        let found = mesh.endpoints(&seen, "web.shop.svc.cluster.local/80/");
+        let (web, _) = found.iter().find(|(each, _)| each.mesh_tls).unwrap();
+        web.health()
+    };
+    assert_eq!(ready(""), Health::Healthy);
+    assert_eq!(ready("{type: Ready, status: 'True'}"), Health::Healthy);
+    assert_eq!(ready("{type: Ready, status: 'False'}"), Health::Unhealthy);
+    assert_eq!(ready("{type: Initialized, status: 'False'}"), Health::Healthy);
 }
