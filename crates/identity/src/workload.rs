@@ -159,6 +159,12 @@ impl WorkloadCertificate {
         &self.roots
     }
 
+    /// The private key, for the data plane beside this process: it goes there in memory, and
+    /// nowhere else.
+    pub fn private_key(&self) -> &PrivatePkcs8KeyDer<'static> {
+        &self.key
+    }
+
     /// Chain and key as rustls uses them.
     pub fn certified_key(&self) -> Arc<CertifiedKey> {
         self.certified_key.clone()

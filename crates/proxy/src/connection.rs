@@ -7,9 +7,11 @@
 mod io;
 mod peer;
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Instant;
+
+use lateen_identity::SpiffeId;
 
 pub use io::{ClientIo, Replay, ServerIo, Transport};
 pub use peer::PeerCertificate;
@@ -48,6 +50,29 @@ pub struct ConnectionFacts {
 }
 
 impl ConnectionFacts {
+    /// A connection of another process, of which nothing is known but which way it goes and the
+    /// identity that its peer proved to that process: enough for metrics.
+    #[must_use]
+    pub fn reported(direction: Direction, identity: Option<SpiffeId>) -> Self {
+        let nowhere = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0);
+        Self {
+            id: 0,
+            direction,
+            downstream_remote: nowhere,
+            downstream_local: nowhere,
+            original_destination: nowhere,
+            tls: identity.map(|identity| TlsFacts {
+                version: rustls::ProtocolVersion::Unknown(0),
+                cipher: "",
+                sni: None,
+                alpn: None,
+                peer: Some(Arc::new(PeerCertificate::reported(identity))),
+            }),
+            sni: None,
+            opened: Instant::now(),
+        }
+    }
+
     /// The authenticated peer: `None` without mutual TLS.
     #[must_use]
     pub fn peer(&self) -> Option<&PeerCertificate> {

@@ -23,6 +23,19 @@ pub struct PeerCertificate {
 }
 
 impl PeerCertificate {
+    /// A certificate that another process has verified, of which only the identity is known.
+    #[must_use]
+    pub(super) fn reported(identity: SpiffeId) -> Self {
+        Self {
+            uri_sans: vec![identity.to_string()],
+            spiffe: Some(identity),
+            dns_sans: Vec::new(),
+            subject: String::new(),
+            sha256: String::new(),
+            der: Vec::new().into(),
+        }
+    }
+
     /// Reads a leaf certificate that a verifier has accepted; `None` if it cannot be read.
     #[must_use]
     pub fn read(leaf: &CertificateDer<'_>) -> Option<Self> {

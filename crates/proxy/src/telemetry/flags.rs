@@ -8,7 +8,8 @@ use std::ops::{BitOr, BitOrAssign};
 pub struct Flags(u32);
 
 /// The flags with their short names, in the order in which Envoy prints them.
-const NAMES: [(Flags, &str); 15] = [
+const NAMES: [(Flags, &str); 29] = [
+    (Flags::FAILED_LOCAL_HEALTH_CHECK, "LH"),
     (Flags::NO_HEALTHY_UPSTREAM, "UH"),
     (Flags::UPSTREAM_TIMEOUT, "UT"),
     (Flags::LOCAL_RESET, "LR"),
@@ -17,12 +18,25 @@ const NAMES: [(Flags, &str); 15] = [
     (Flags::UPSTREAM_CONNECTION_TERMINATION, "UC"),
     (Flags::UPSTREAM_OVERFLOW, "UO"),
     (Flags::NO_ROUTE, "NR"),
+    (Flags::DELAY_INJECTED, "DI"),
+    (Flags::FAULT_INJECTED, "FI"),
+    (Flags::RATE_LIMITED, "RL"),
     (Flags::EXTERNAL_AUTHORIZATION, "UAEX"),
+    (Flags::RATE_LIMIT_SERVICE_ERROR, "RLSE"),
     (Flags::DOWNSTREAM_CONNECTION_TERMINATION, "DC"),
     (Flags::RETRY_LIMIT_EXCEEDED, "URX"),
+    (Flags::STREAM_IDLE_TIMEOUT, "SI"),
+    (Flags::INVALID_ENVOY_REQUEST_HEADERS, "IH"),
     (Flags::DOWNSTREAM_PROTOCOL_ERROR, "DPE"),
+    (Flags::UPSTREAM_MAX_STREAM_DURATION_REACHED, "UMSDR"),
+    (Flags::RESPONSE_FROM_CACHE, "RFCF"),
+    (Flags::NO_FILTER_CONFIG, "NFCF"),
+    (Flags::DURATION_TIMEOUT, "DT"),
     (Flags::UPSTREAM_PROTOCOL_ERROR, "UPE"),
     (Flags::NO_CLUSTER, "NC"),
+    (Flags::OVERLOAD_MANAGER, "OM"),
+    (Flags::DNS_FAILURE, "DF"),
+    (Flags::DROP_OVERLOAD, "DO"),
     (Flags::DOWNSTREAM_RESET, "DR"),
 ];
 
@@ -59,6 +73,34 @@ impl Flags {
     pub const NO_CLUSTER: Self = Self(1 << 13);
     /// `DR`: the client reset the stream.
     pub const DOWNSTREAM_RESET: Self = Self(1 << 14);
+    /// `LH`: the health check of this very proxy failed. This and those below are Envoy's alone.
+    pub const FAILED_LOCAL_HEALTH_CHECK: Self = Self(1 << 15);
+    /// `DI`: a delay was injected.
+    pub const DELAY_INJECTED: Self = Self(1 << 16);
+    /// `FI`: a fault was injected.
+    pub const FAULT_INJECTED: Self = Self(1 << 17);
+    /// `RL`: over a rate limit.
+    pub const RATE_LIMITED: Self = Self(1 << 18);
+    /// `RLSE`: the service that counts for rate limits failed.
+    pub const RATE_LIMIT_SERVICE_ERROR: Self = Self(1 << 19);
+    /// `SI`: the stream was idle for too long.
+    pub const STREAM_IDLE_TIMEOUT: Self = Self(1 << 20);
+    /// `IH`: a header of Envoy's own had an invalid value.
+    pub const INVALID_ENVOY_REQUEST_HEADERS: Self = Self(1 << 21);
+    /// `UMSDR`: the upstream took longer than a stream may last.
+    pub const UPSTREAM_MAX_STREAM_DURATION_REACHED: Self = Self(1 << 22);
+    /// `RFCF`: answered from a cache.
+    pub const RESPONSE_FROM_CACHE: Self = Self(1 << 23);
+    /// `NFCF`: the configuration of a filter had not arrived.
+    pub const NO_FILTER_CONFIG: Self = Self(1 << 24);
+    /// `DT`: the connection lasted longer than it may.
+    pub const DURATION_TIMEOUT: Self = Self(1 << 25);
+    /// `OM`: shed under overload.
+    pub const OVERLOAD_MANAGER: Self = Self(1 << 26);
+    /// `DF`: a name was not resolved.
+    pub const DNS_FAILURE: Self = Self(1 << 27);
+    /// `DO`: dropped, as the control plane asked for.
+    pub const DROP_OVERLOAD: Self = Self(1 << 28);
 
     /// Whether every flag of `other` is set.
     #[must_use]

@@ -167,6 +167,14 @@ impl Telemetry {
         self.collector.expose().chain(std::iter::once(rest))
     }
 
+    /// Istio's standard metrics and those of this process alone, for a process that counts what
+    /// another one serves.
+    pub fn expose_standard(&self) -> impl Iterator<Item = String> + Send + use<> {
+        let mut rest = String::new();
+        process::write(&mut rest);
+        self.collector.expose().chain(std::iter::once(rest))
+    }
+
     /// The last failures of all workers, the latest last.
     #[must_use]
     pub fn failures(&self) -> Vec<Failure> {

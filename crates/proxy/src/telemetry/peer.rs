@@ -146,8 +146,10 @@ impl OwnWorkload {
     }
 }
 
-/// `kubernetes://apis/<api version>/namespaces/<namespace>/<kind>s/<name>`.
-fn owner(workload: &v1::Workload) -> String {
+/// Who owns the workload, in Istio's form, `OWNER` of a node's metadata:
+/// `kubernetes://apis/<api version>/namespaces/<namespace>/<kind>s/<name>`; empty if nobody does.
+#[must_use]
+pub fn owner(workload: &v1::Workload) -> String {
     let version = match workload.owner_kind.as_str() {
         "" => return String::new(),
         "deployment" | "statefulset" | "daemonset" | "replicaset" => "apps/v1",
