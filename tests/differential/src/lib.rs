@@ -1,5 +1,7 @@
 //! The differential bed: one mesh, one traffic, the native proxy and stock Envoy, compared.
 //!
+//! - [`generate`]: random meshes and requests, and what differs made small.
 //! - [`scenario`]: what a scenario says, read and checked (`README.md` explains it).
 
+pub mod generate;
 pub mod scenario;

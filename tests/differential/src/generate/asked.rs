@@ -36,15 +36,17 @@ pub enum Caller {
         /// Server name; none is sent where it is empty.
         sni: String,
     },
-    /// TLS without a certificate.
+    /// TLS that is not the mesh's.
     Tls {
         /// Server name; none is sent where it is empty.
         sni: String,
+        /// Name of the certificate that the client shows; none where it is empty.
+        certificate: &'static str,
     },
 }
 
 /// What is said on it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Speech {
     /// A request.
     Request,

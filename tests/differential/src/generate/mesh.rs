@@ -11,6 +11,7 @@ mod world;
 
 use serde_json::{Value, json};
 
+pub use destinations::{OUTSIDE, OUTSIDE_PORTS};
 pub use world::{Port, Service, World};
 
 use super::random::Random;

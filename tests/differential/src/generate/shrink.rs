@@ -264,16 +264,17 @@ mod tests {
 
     use super::*;
 
-    fn object(name: &str, spec: Value) -> Value {
+    fn object(name: &str, spec: &Value) -> Value {
         json!({ "kind": "K", "metadata": { "name": name, "namespace": "test" }, "spec": spec })
     }
 
     #[test]
     fn a_planted_difference_is_left_alone() {
-        let rules = json!([{ "a": 1 }, { "match": [{ "x": 2 }, { "prefix": "/api" }] }, { "b": [3] }]);
+        let rules =
+            json!([{ "a": 1 }, { "match": [{ "x": 2 }, { "prefix": "/api" }] }, { "b": [3] }]);
         let draft = Draft {
             objects: (0..20)
-                .map(|n| object(&n.to_string(), json!({ "rules": rules, "more": [n] })))
+                .map(|n| object(&n.to_string(), &json!({ "rules": rules, "more": [n] })))
                 .collect(),
             exchanges: (0..40)
                 .map(|n| json!({ "path": format!("/{n}/api/some?q=1"), "headers": { "a": "b" } }))
@@ -283,9 +284,10 @@ mod tests {
             let rule = draft.objects.iter().any(|object| {
                 object["metadata"]["name"] == "13" && object.to_string().contains("\"/api\"")
             });
-            let asked = draft.exchanges.iter().any(|each| {
-                each["path"].as_str().is_some_and(|path| path.starts_with("/7/api"))
-            });
+            let asked = draft
+                .exchanges
+                .iter()
+                .any(|each| each["path"].as_str().is_some_and(|path| path.starts_with("/7/api")));
             rule && asked
         };
         let reads = |draft: &Draft| draft.exchanges.iter().all(|each| each["path"].is_string());
@@ -293,7 +295,7 @@ mod tests {
         assert!(shrunk.minimal);
         assert_eq!(
             shrunk.draft.objects,
-            [object("13", json!({ "rules": [{ "match": [{ "prefix": "/api" }] }] }))]
+            [object("13", &json!({ "rules": [{ "match": [{ "prefix": "/api" }] }] }))]
         );
         assert_eq!(shrunk.draft.exchanges, [json!({ "path": "/7/api" })]);
         assert!(shrunk.runs < 250, "{}", shrunk.runs);
@@ -302,21 +304,26 @@ mod tests {
     #[test]
     fn the_number_of_runs_is_bounded() {
         let draft = Draft {
-            objects: (0..100).map(|n| object(&n.to_string(), json!({}))).collect(),
+            objects: (0..100).map(|n| object(&n.to_string(), &json!({}))).collect(),
             exchanges: vec![json!({ "path": "/" })],
         };
         let mut asked = 0;
-        let shrunk = shrink(draft, 7, |_| true, |draft| {
-            asked += 1;
-            draft.objects.len() > 3
-        });
+        let shrunk = shrink(
+            draft,
+            7,
+            |_| true,
+            |draft| {
+                asked += 1;
+                draft.objects.len() > 3
+            },
+        );
         assert_eq!((asked, shrunk.runs, shrunk.minimal), (7, 7, false));
     }
 
     #[test]
     fn what_depends_on_two_exchanges_keeps_both() {
         let draft = Draft {
-            objects: vec![object("a", json!({ "x": 1 }))],
+            objects: vec![object("a", &json!({ "x": 1 }))],
             exchanges: (0..10).map(|n| json!({ "n": n })).collect(),
         };
         let has = |draft: &Draft, n: u64| draft.exchanges.iter().any(|each| each["n"] == n);

@@ -52,7 +52,11 @@ pub const PATH_EXPRESSIONS: [Expression; 8] = [
         misses: &["/admin/", "/admin/users1"],
     },
     Expression { text: "/h|/health", hits: &["/h", "/health"], misses: &["/he", "/healthy"] },
-    Expression { text: "^/static/.*$", hits: &["/static/app.js"], misses: &["/static", "/astatic/"] },
+    Expression {
+        text: "^/static/.*$",
+        hits: &["/static/app.js"],
+        misses: &["/static", "/astatic/"],
+    },
     Expression { text: "/[^/]*", hits: &["/", "/api", "/a%20b"], misses: &["/api/", "//"] },
 ];
 

@@ -12,7 +12,10 @@ use crate::generate::words::{
 };
 
 /// Who calls the server where nothing else is asked for.
-pub(super) const CLIENT: &str = "spiffe://cluster.local/ns/test/sa/client";
+pub(super) const CLIENT: &str = "spiffe://cluster.local/ns/default/sa/client";
+
+/// Port of the gateway's server that asks for certificates.
+const MUTUAL: u16 = 444;
 
 /// Parts of a request that a condition names; the others are of no importance to it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -40,6 +43,7 @@ pub fn aims(random: &mut Random, mesh: &Mesh) -> Vec<Aim> {
         match object["kind"].as_str() {
             Some("VirtualService") => routes(random, mesh, object, &mut aims),
             Some("AuthorizationPolicy") => policy(random, mesh, object, &mut aims),
+            Some("ServiceEntry") => entry(object, &mut aims),
             _ => {}
         }
     }
@@ -121,7 +125,7 @@ fn routes(random: &mut Random, mesh: &Mesh, object: &Value, aims: &mut Vec<Aim>)
             let port = number(&condition["port"]);
             let port = port.or_else(|| service(mesh, host)?.ports_of("tls").next());
             let mut aim = Aim::new(Asked::new(place, host, port.unwrap_or(8443)));
-            aim.asked.caller = Caller::Tls { sni: named(sni) };
+            aim.asked.caller = tls(&named(sni));
             aim.asked.speech = Speech::Bytes;
             aim.parts = BTreeSet::from([Part::ServerName]);
             aims.push(aim);
@@ -135,6 +139,33 @@ fn routes(random: &mut Random, mesh: &Mesh, object: &Value, aims: &mut Vec<Aim>)
             aims.push(aim);
         }
     }
+}
+
+/// A connection to each port of an entry.
+fn entry(object: &Value, aims: &mut Vec<Aim>) {
+    let Some(host) = items(&object["spec"]["hosts"]).map(text).next() else { return };
+    if host.starts_with('*') {
+        return;
+    }
+    for port in items(&object["spec"]["ports"]) {
+        let Some(number) = number(&port["number"]) else { continue };
+        let mut aim = Aim::new(Asked::new(Place::Outbound, host, number));
+        match text(&port["protocol"]) {
+            "TLS" => {
+                aim.asked.caller = tls(host);
+                aim.asked.speech = Speech::Bytes;
+                aim.parts = BTreeSet::from([Part::ServerName]);
+            }
+            "TCP" => aim.asked.speech = Speech::Bytes,
+            "GRPC" | "HTTP2" => aim.asked.http2 = true,
+            _ => {}
+        }
+        aims.push(aim);
+    }
+}
+
+fn tls(sni: &str) -> Caller {
+    Caller::Tls { sni: sni.to_owned(), certificate: "" }
 }
 
 /// The service of a short or whole name.
@@ -179,11 +210,12 @@ fn to_gateway(random: &mut Random, mesh: &Mesh, host: &str, port: Option<u16>) -
         return None;
     }
     let own = able.iter().find(|(number, _)| Some(*number) == port);
-    let (port, tls) = *own.unwrap_or_else(|| random.pick(&able));
+    let (port, encrypted) = *own.unwrap_or_else(|| random.pick(&able));
     let mut asked = Asked::new(Place::Gateway, "", port);
     asked.authority = vec![named(host)];
-    if tls {
-        asked.caller = Caller::Tls { sni: named(host) };
+    if encrypted {
+        let certificate = if port == MUTUAL { "client.example" } else { "" };
+        asked.caller = Caller::Tls { sni: named(host), certificate };
     }
     Some(asked)
 }
@@ -309,11 +341,11 @@ fn from_source(random: &mut Random, mesh: &Mesh, source: &Value, aim: &mut Aim) 
     }
     if let Some(namespace) = of_clause(random, source, "namespaces") {
         let namespace = namespace.replace('*', "");
-        let namespace = if namespace.is_empty() { "test" } else { &namespace };
+        let namespace = if namespace.is_empty() { "default" } else { &namespace };
         identify(aim, format!("spiffe://cluster.local/ns/{namespace}/sa/client"));
     }
     if let Some(account) = of_clause(random, source, "serviceAccounts") {
-        let (namespace, account) = account.split_once('/').unwrap_or(("test", &account));
+        let (namespace, account) = account.split_once('/').unwrap_or(("default", &account));
         identify(aim, format!("spiffe://cluster.local/ns/{namespace}/sa/{account}"));
     }
     if source["remoteIpBlocks"].is_array() || source["notRemoteIpBlocks"].is_array() {
@@ -358,7 +390,9 @@ fn to_operation(random: &mut Random, operation: &Value, aim: &mut Aim) {
     if let Some(host) = of_clause(random, operation, "hosts") {
         aim.asked.authority = vec![match host.as_str() {
             "*" | "*:*" => "server:80".to_owned(),
-            host => host.replacen('*', "server", usize::from(host.starts_with('*'))).replace('*', ""),
+            host => {
+                host.replacen('*', "server", usize::from(host.starts_with('*'))).replace('*', "")
+            }
         }];
     }
     if let Some(port) = of_clause(random, operation, "ports").and_then(|port| port.parse().ok())
@@ -410,7 +444,7 @@ fn open(random: &mut Random, mesh: &Mesh, aims: &mut Vec<Aim>) {
             let mut aim = Aim::new(Asked::new(Place::Outbound, &service.host, port.number));
             match port.protocol {
                 "tls" => {
-                    aim.asked.caller = Caller::Tls { sni: service.host.clone() };
+                    aim.asked.caller = tls(&service.host);
                     aim.asked.speech = Speech::Bytes;
                     aim.parts = BTreeSet::from([Part::ServerName]);
                 }
@@ -430,7 +464,7 @@ fn open(random: &mut Random, mesh: &Mesh, aims: &mut Vec<Aim>) {
                     aim.asked.caller = mesh_caller(mesh, CLIENT, port);
                     aim.parts.insert(Part::Identity);
                 }
-                _ => aim.asked.caller = Caller::Tls { sni: "server.example".to_owned() },
+                _ => aim.asked.caller = tls("server.example"),
             }
             if random.percent(20) {
                 aim.asked.speech = match aim.asked.speech {
@@ -445,11 +479,15 @@ fn open(random: &mut Random, mesh: &Mesh, aims: &mut Vec<Aim>) {
         let mut aim = Aim::new(Asked::new(Place::Gateway, "shop.example", port));
         match protocol {
             "HTTPS" => {
-                aim.asked.caller = Caller::Tls { sni: "shop.example".to_owned() };
+                let certificate = if port == MUTUAL { "client.example" } else { "" };
+                aim.asked.caller = Caller::Tls { sni: "shop.example".to_owned(), certificate };
                 aim.parts.insert(Part::ServerName);
+                if port == MUTUAL {
+                    aim.parts.insert(Part::Identity);
+                }
             }
             "TLS" => {
-                aim.asked.caller = Caller::Tls { sni: "shop.example".to_owned() };
+                aim.asked.caller = tls("shop.example");
                 aim.asked.speech = Speech::Bytes;
                 aim.parts = BTreeSet::from([Part::ServerName]);
             }

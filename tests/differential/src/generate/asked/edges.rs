@@ -215,7 +215,7 @@ fn server_name(random: &mut Random, asked: &mut Asked) {
         Edge::Absent,
         Edge::Before,
     ]);
-    if let Caller::Tls { sni } | Caller::Mesh { sni, .. } = &mut asked.caller {
+    if let Caller::Tls { sni, .. } | Caller::Mesh { sni, .. } = &mut asked.caller {
         *sni = match edge {
             Edge::Absent => String::new(),
             Edge::Longer => format!("{sni}x"),
@@ -227,7 +227,17 @@ fn server_name(random: &mut Random, asked: &mut Asked) {
 }
 
 fn identity(random: &mut Random, asked: &mut Asked) {
-    let Caller::Mesh { identity, .. } = &mut asked.caller else { return };
+    let identity = match &mut asked.caller {
+        Caller::Plain => return,
+        Caller::Mesh { identity, .. } => identity,
+        Caller::Tls { certificate, .. } => {
+            let (edge, other) =
+                *random.pick(&[(Edge::Absent, ""), (Edge::Changed, "other.example")]);
+            *certificate = other;
+            asked.about.insert(About::Identity(edge));
+            return;
+        }
+    };
     let edge = *random.pick(&[Edge::Shorter, Edge::Longer, Edge::Changed, Edge::Absent]);
     let other = match edge {
         Edge::Shorter => identity.strip_suffix(char::is_alphanumeric).map(ToOwned::to_owned),

@@ -26,7 +26,7 @@ pub(super) fn condition(random: &mut Random, world: &World, prefixes_only: bool)
     }
     if random.percent(5) {
         let scheme = random.one(&["http", "https", "htt", "HTTP"]);
-        let kind = random.one(&["exact", "prefix"]);
+        let kind = random.one(&["exact", "prefix", "regex"]);
         condition.insert("scheme".to_owned(), json!({ kind: scheme }));
     }
     if random.percent(30) {
@@ -47,7 +47,7 @@ pub(super) fn condition(random: &mut Random, world: &World, prefixes_only: bool)
         condition.insert("sourceLabels".to_owned(), labels);
     }
     if random.percent(4) {
-        let namespace = random.one(&["test", "test", "other"]);
+        let namespace = random.one(&["default", "default", "other"]);
         condition.insert("sourceNamespace".to_owned(), json!(namespace));
     }
     if condition.is_empty() {

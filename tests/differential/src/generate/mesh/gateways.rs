@@ -15,7 +15,7 @@ const HOSTS: [&str; 6] = [
     "shop.example",
     "*.shop.example",
     "www.shop.example",
-    "test/shop.example",
+    "default/shop.example",
     "./*.shop.example",
 ];
 
@@ -28,7 +28,9 @@ pub(super) fn gateways(random: &mut Random, world: &World) -> Vec<Value> {
         return Vec::new();
     }
     let mut servers = Vec::new();
-    for (number, kind) in ["http", "https", "passthrough", "tcp", "http-8080"].iter().enumerate() {
+    for (number, kind) in
+        ["http", "https", "mutual", "passthrough", "tcp", "http-8080"].iter().enumerate()
+    {
         if random.percent(if number == 0 { 85 } else { 35 }) {
             servers.push(server(random, kind));
         }
@@ -37,21 +39,35 @@ pub(super) fn gateways(random: &mut Random, world: &World) -> Vec<Value> {
         servers.push(server(random, "http"));
     }
     let spec = json!({ "selector": { "istio": "ingressgateway" }, "servers": servers });
-    let mut all = vec![object(GATEWAY, "test", "gateway", &spec)];
+    let mut all = vec![object(GATEWAY, "default", "gateway", &spec), secret()];
+    let before = all.len();
     for (number, host) in ROUTE_HOSTS.iter().enumerate() {
         if random.percent(40) {
             all.push(routes(random, world, number, host));
         }
     }
-    if all.len() == 1 {
+    if all.len() == before {
         all.push(routes(random, world, 3, "*"));
     }
     all
 }
 
+/// The credential of HTTPS servers: the bed puts its certificate there.
+fn secret() -> Value {
+    let mut secret = object(("v1", "Secret"), "istio-system", "shop", &Value::Null);
+    secret["type"] = json!("kubernetes.io/tls");
+    secret["data"] = json!({
+        "tls.crt": "$base64(shop.example.crt)",
+        "tls.key": "$base64(shop.example.key)",
+        "ca.crt": "$base64(ca.crt)",
+    });
+    secret
+}
+
 fn server(random: &mut Random, kind: &str) -> Value {
     let (number, protocol) = match kind {
         "https" => (443, "HTTPS"),
+        "mutual" => (444, "HTTPS"),
         "passthrough" => (8443, "TLS"),
         "tcp" => (9100, "TCP"),
         "http-8080" => (8080, "HTTP"),
@@ -71,10 +87,21 @@ fn server(random: &mut Random, kind: &str) -> Value {
     });
     match kind {
         "https" => {
-            server["tls"] = json!({ "mode": "SIMPLE", "credentialName": "shop" });
-            if random.percent(20) {
-                let version = random.one(&["TLSV1_2", "TLSV1_3"]);
-                server["tls"]["minProtocolVersion"] = json!(version);
+            server["tls"] = if random.percent(80) {
+                json!({ "mode": "SIMPLE", "credentialName": "shop" })
+            } else {
+                json!({ "mode": "SIMPLE", "credentialNames": ["shop"] })
+            };
+            if random.percent(30) {
+                let end = random.one(&["minProtocolVersion", "maxProtocolVersion"]);
+                server["tls"][end] = json!(random.one(&["TLSV1_2", "TLSV1_3"]));
+            }
+        }
+        "mutual" => {
+            server["tls"] = json!({ "mode": "MUTUAL", "credentialName": "shop" });
+            if random.percent(50) {
+                let name = random.one(&["client.example", "other.example"]);
+                server["tls"]["subjectAltNames"] = json!([name]);
             }
         }
         "passthrough" => server["tls"] = json!({ "mode": "PASSTHROUGH" }),
@@ -88,7 +115,7 @@ fn routes(random: &mut Random, world: &World, number: usize, host: &str) -> Valu
     let gateways = if random.percent(85) || host == "*" {
         json!(["gateway"])
     } else {
-        json!(["mesh", "test/gateway"])
+        json!(["mesh", "default/gateway"])
     };
     let mut spec = json!({ "hosts": [host], "gateways": gateways });
     spec["http"] = json!(http_rules(random, world));
@@ -115,11 +142,11 @@ fn routes(random: &mut Random, world: &World, number: usize, host: &str) -> Valu
     }
     if random.percent(30) {
         let to = destination(random, world);
-        let rule = json!({ "match": [{ "gateways": ["test/gateway"], "uri": { "prefix": "/gateway" } }],
+        let rule = json!({ "match": [{ "gateways": ["default/gateway"], "uri": { "prefix": "/gateway" } }],
             "route": [to] });
         if let Some(rules) = spec["http"].as_array_mut() {
             rules.insert(0, rule);
         }
     }
-    object(ROUTES, "test", &format!("gateway-routes-{number}"), &spec)
+    object(ROUTES, "default", &format!("gateway-routes-{number}"), &spec)
 }

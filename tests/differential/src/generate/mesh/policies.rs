@@ -13,14 +13,14 @@ const MODES: [&str; 4] = ["STRICT", "PERMISSIVE", "DISABLE", "UNSET"];
 
 /// Principals: exact, prefixes, suffixes, any.
 const PRINCIPALS: [&str; 8] = [
-    "cluster.local/ns/test/sa/client",
-    "cluster.local/ns/test/sa/other",
+    "cluster.local/ns/default/sa/client",
+    "cluster.local/ns/default/sa/other",
     "cluster.local/ns/other/sa/client",
-    "cluster.local/ns/test/*",
+    "cluster.local/ns/default/*",
     "*/sa/client",
     "*",
-    "Cluster.local/ns/test/sa/client",
-    "cluster.local/ns/test/sa/clien",
+    "Cluster.local/ns/default/sa/client",
+    "cluster.local/ns/default/sa/clien",
 ];
 
 /// Which encryption is demanded, on up to three levels.
@@ -32,7 +32,7 @@ pub(super) fn peer_authentications(random: &mut Random, world: &World) -> Vec<Va
     }
     if random.percent(30) {
         let spec = json!({ "mtls": { "mode": mode(random) } });
-        all.push(object(PEER, "test", "default", &spec));
+        all.push(object(PEER, "default", "default", &spec));
     }
     if random.percent(40) {
         let mut spec = json!({ "selector": { "matchLabels": { "app": "server" } } });
@@ -46,7 +46,7 @@ pub(super) fn peer_authentications(random: &mut Random, world: &World) -> Vec<Va
             }
             spec["portLevelMtls"] = Value::Object(ports);
         }
-        all.push(object(PEER, "test", "server", &spec));
+        all.push(object(PEER, "default", "server", &spec));
     }
     all
 }
@@ -62,7 +62,7 @@ pub(super) fn authorization_policies(random: &mut Random, world: &World) -> Vec<
         let action = random.one(&["ALLOW", "ALLOW", "DENY", "DENY", "DENY", "AUDIT"]);
         let rules: Vec<Value> = (0..=random.below(4) / 2).map(|_| rule(random, world)).collect();
         let mut spec = json!({ "action": action, "rules": rules });
-        let namespace = if random.percent(15) { "istio-system" } else { "test" };
+        let namespace = if random.percent(15) { "istio-system" } else { "default" };
         if random.percent(75) {
             let app = random.one(&["server", "server", "server", "client"]);
             spec["selector"] = json!({ "matchLabels": { "app": app } });
@@ -121,11 +121,11 @@ fn source(random: &mut Random) -> Value {
             "who" => match random.below(4) {
                 0 | 1 => clause(random, &mut source, "principals", &PRINCIPALS),
                 2 => {
-                    let namespaces = ["test", "other", "te*", "*st", "*", "t*t"];
+                    let namespaces = ["default", "other", "de*", "*lt", "*", "d*t"];
                     clause(random, &mut source, "namespaces", &namespaces);
                 }
                 _ => {
-                    let accounts = ["client", "other", "test/client", "other/client"];
+                    let accounts = ["client", "other", "default/client", "other/client"];
                     clause(random, &mut source, "serviceAccounts", &accounts);
                 }
             },
@@ -156,7 +156,8 @@ fn operation(random: &mut Random, world: &World) -> Value {
                 clause(random, &mut operation, "methods", &methods);
             }
             "hosts" => {
-                let hosts = ["server", "server:80", "Server.test", "server*", "*.local", "*", "*:*"];
+                let hosts =
+                    ["server", "server:80", "Server.default", "server*", "*.local", "*", "*:*"];
                 clause(random, &mut operation, "hosts", &hosts);
             }
             _ => {
@@ -209,12 +210,13 @@ fn condition(random: &mut Random, world: &World) -> Value {
         }
         6 => {
             let key = random.one(&["source.principal", "source.principal", "source.namespace"]);
-            let value = if key == "source.namespace" { "test" } else { random.one(&PRINCIPALS) };
+            let value = if key == "source.namespace" { "default" } else { random.one(&PRINCIPALS) };
             (key.to_owned(), vec![value.to_owned()])
         }
         7 => {
             let key = random.one(&["source.serviceAccount", "source.trustDomain"]);
-            let value = if key == "source.trustDomain" { "cluster.local" } else { "test/client" };
+            let value =
+                if key == "source.trustDomain" { "cluster.local" } else { "default/client" };
             (key.to_owned(), vec![value.to_owned()])
         }
         8 => {
@@ -222,7 +224,8 @@ fn condition(random: &mut Random, world: &World) -> Value {
             ("destination.port".to_owned(), vec![port.to_string()])
         }
         _ => {
-            let names = ["*", "outbound_.80_._.server.test.svc.cluster.local", "*.local", "other"];
+            let names =
+                ["*", "outbound_.80_._.server.default.svc.cluster.local", "*.local", "other"];
             ("connection.sni".to_owned(), vec![random.one(&names).to_owned()])
         }
     };

@@ -9,9 +9,15 @@ use crate::generate::words::{HEADERS, PATHS, VALUES};
 
 const KIND: (&str, &str) = ("networking.istio.io/v1", "VirtualService");
 
-/// Hosts that no service has.
-const VIRTUAL_HOSTS: [&str; 4] =
-    ["shop.example", "*.shop.example", "www.shop.example", "*.example"];
+/// Hosts that no Kubernetes Service has.
+const VIRTUAL_HOSTS: [&str; 6] = [
+    "shop.example",
+    "*.shop.example",
+    "www.shop.example",
+    "*.example",
+    "api.example.com",
+    "*.wild.example",
+];
 
 /// What a destination may be, beside services.
 const NOWHERE: &str = "missing";
@@ -21,17 +27,24 @@ pub(super) fn for_sidecars(random: &mut Random, world: &World) -> Vec<Value> {
     let mut hosts: Vec<String> = Vec::new();
     for service in world.services.iter().filter(|service| service.has_http()) {
         if random.percent(60) {
-            hosts.push(if random.percent(50) { service.name.clone() } else { service.host.clone() });
+            hosts.push(if random.percent(50) {
+                service.name.clone()
+            } else {
+                service.host.clone()
+            });
         }
     }
     for host in VIRTUAL_HOSTS {
-        if random.percent(25) {
+        if random.percent(20) {
             hosts.push(host.to_owned());
         }
     }
     let http = hosts.into_iter().enumerate().map(|(number, host)| {
-        let spec = json!({ "hosts": [host], "http": http_rules(random, world) });
-        object(KIND, "test", &format!("routes-{number}"), &spec)
+        let mut spec = json!({ "hosts": [host], "http": http_rules(random, world) });
+        if random.percent(15) {
+            spec["exportTo"] = json!([random.one(&["*", ".", "other", "default"])]);
+        }
+        object(KIND, "default", &format!("routes-{number}"), &spec)
     });
     let mut all: Vec<Value> = http.collect();
     all.extend(opaque(random, world));
@@ -107,9 +120,9 @@ fn forward(random: &mut Random, world: &World, rule: &mut Value) {
     let count = if random.percent(15) { 2 } else { 1 };
     let mut route: Vec<Value> = (0..count).map(|_| destination(random, world)).collect();
     if count > 1 {
-        for (at, destination) in route.iter_mut().enumerate() {
-            destination["weight"] =
-                json!(if at == 0 { *random.pick(&[1, 100]) } else { *random.pick(&[0, 0, 100]) });
+        let weights = if world.spread { [1, 3] } else { *random.pick(&[[1, 0], [0, 100]]) };
+        for (destination, weight) in route.iter_mut().zip(weights) {
+            destination["weight"] = json!(weight);
         }
     } else if random.percent(10) {
         route[0]["weight"] = json!(random.pick(&[0, 1, 100]));
@@ -216,7 +229,8 @@ pub(super) fn destination(random: &mut Random, world: &World) -> Value {
     let service = random.pick(&world.services);
     let host = match random.below(20) {
         0 => NOWHERE.to_owned(),
-        1..=12 => service.host.clone(),
+        1 => "api.example.com".to_owned(),
+        2..=12 => service.host.clone(),
         _ => service.name.clone(),
     };
     let mut destination = json!({ "host": host });
@@ -252,7 +266,7 @@ fn opaque(random: &mut Random, world: &World) -> Vec<Value> {
             spec["tls"] = tls_rules(random, world, &service.host, *port);
         }
         if spec["tcp"].is_array() || spec["tls"].is_array() {
-            all.push(object(KIND, "test", &format!("opaque-{}", service.name), &spec));
+            all.push(object(KIND, "default", &format!("opaque-{}", service.name), &spec));
         }
     }
     all
@@ -265,14 +279,8 @@ fn tcp_rules(random: &mut Random, world: &World, port: u16) -> Value {
         if random.percent(50) {
             condition["port"] = json!(if random.percent(80) { port } else { port + 1 });
         }
-        if random.percent(40) {
-            condition["destinationSubnets"] =
-                json!([random.one(&["127.0.0.0/8", "10.96.0.0/16", "192.0.2.1", "0.0.0.0/0"])]);
-        }
-        if random.percent(15) {
-            condition["sourceLabels"] = random.pick(&world.client_labels).clone();
-        }
-        let mut rule = json!({ "route": [opaque_destination(random, world, "tcp", port)] });
+        opaque_condition(random, world, &mut condition);
+        let mut rule = json!({ "route": opaque_route(random, world, "tcp", port) });
         if condition.as_object().is_some_and(|fields| !fields.is_empty()) {
             rule["match"] = json!([condition]);
         }
@@ -288,10 +296,42 @@ fn tls_rules(random: &mut Random, world: &World, host: &str, port: u16) -> Value
         if random.percent(50) {
             condition["port"] = json!(port);
         }
-        let to = opaque_destination(random, world, "tls", port);
-        rules.push(json!({ "match": [condition], "route": [to] }));
+        if random.percent(50) {
+            opaque_condition(random, world, &mut condition);
+        }
+        let to = opaque_route(random, world, "tls", port);
+        rules.push(json!({ "match": [condition], "route": to }));
     }
     json!(rules)
+}
+
+fn opaque_condition(random: &mut Random, world: &World, condition: &mut Value) {
+    if random.percent(35) {
+        let subnets = ["127.0.0.0/8", "10.96.0.0/16", "192.0.2.1", "0.0.0.0/0"];
+        condition["destinationSubnets"] = json!([random.one(&subnets)]);
+    }
+    if random.percent(15) {
+        condition["sourceLabels"] = random.pick(&world.client_labels).clone();
+    }
+    if random.percent(10) {
+        condition["sourceNamespace"] = json!(random.one(&["default", "other"]));
+    }
+    if random.percent(10) {
+        condition["gateways"] = json!([random.one(&["mesh", "mesh", "default/gateway"])]);
+    }
+}
+
+/// One or two destinations; without chance, only one of them has weight.
+fn opaque_route(random: &mut Random, world: &World, protocol: &str, port: u16) -> Value {
+    let mut route = vec![opaque_destination(random, world, protocol, port)];
+    if random.percent(20) {
+        route.push(opaque_destination(random, world, protocol, port));
+        let weights = if world.spread { [1, 3] } else { *random.pick(&[[1, 0], [0, 100]]) };
+        for (destination, weight) in route.iter_mut().zip(weights) {
+            destination["weight"] = json!(weight);
+        }
+    }
+    json!(route)
 }
 
 fn opaque_destination(random: &mut Random, world: &World, protocol: &str, port: u16) -> Value {

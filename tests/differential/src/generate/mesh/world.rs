@@ -38,6 +38,8 @@ pub struct Port {
 pub struct World {
     /// All services.
     pub services: Vec<Service>,
+    /// Whether services have several workloads, so that chance picks one of them.
+    pub spread: bool,
     /// Labels that some condition may ask of the client: some that it has, some that it has not.
     pub client_labels: Vec<Value>,
 }
@@ -118,11 +120,17 @@ impl World {
     /// The workloads and services of a mesh.
     pub(super) fn new(random: &mut Random) -> Self {
         let http = |number| Port { number, target: 8080, protocol: "http" };
+        let spread = random.percent(12);
+        let versions: &[&str] = match random.below(3) {
+            _ if spread => &["v1", "v2"],
+            0 => &["v2"],
+            _ => &["v1"],
+        };
         let mut services = vec![
-            Service::new("alpha", "test", vec![http(80)], &["v1", "v2"]),
+            Service::new("alpha", "default", vec![http(80)], versions),
             Service::new(
                 "beta",
-                "test",
+                "default",
                 vec![
                     Port { protocol: random.one(&["http", "http2", "grpc", ""]), ..http(80) },
                     Port { number: 9000, target: 9000, protocol: random.one(&["tcp", ""]) },
@@ -131,7 +139,7 @@ impl World {
             ),
         ];
         if random.percent(50) {
-            let mut plain = Service::new("gamma", "test", vec![http(80)], &["v1"]);
+            let mut plain = Service::new("gamma", "default", vec![http(80)], &["v1"]);
             plain.sidecars = false;
             if random.percent(50) {
                 plain.ports[0].number = 8000;
@@ -143,13 +151,13 @@ impl World {
                 Port { number: 9000, target: 9000, protocol: "tcp" },
                 Port { number: 8443, target: 9443, protocol: "tls" },
             ];
-            services.push(Service::new("delta", "test", ports, &["v1", "v2"]));
+            services.push(Service::new("delta", "default", ports, versions));
         }
         if random.percent(40) {
             services.push(Service::new("epsilon", "other", vec![http(80)], &["v1"]));
         }
         if random.percent(30) {
-            services.push(Service::new("empty", "test", vec![http(80)], &[]));
+            services.push(Service::new("empty", "default", vec![http(80)], &[]));
         }
         services.push(server(random));
         let client_labels = vec![
@@ -158,7 +166,7 @@ impl World {
             json!({ "app": "client", "version": "v2" }),
             json!({ "app": "other" }),
         ];
-        Self { services, client_labels }
+        Self { services, spread, client_labels }
     }
 
     /// Some port of some service.
@@ -178,18 +186,15 @@ impl World {
 
     /// The objects of all of it.
     pub(super) fn objects(&self) -> Vec<Value> {
-        let mut objects: Vec<Value> = ["istio-system", "test", "other"]
+        let mut objects: Vec<Value> = ["istio-system", "default", "other"]
             .into_iter()
             .map(|name| {
                 json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": name } })
             })
             .collect();
-        let mut client = pod("client", "test", "client");
+        let mut client = pod("client", "default", "client");
         client["metadata"]["labels"]["version"] = json!("v1");
         objects.push(client);
-        let mut gateway = pod("gateway", "istio-system", "gateway");
-        gateway["metadata"]["labels"]["istio"] = json!("ingressgateway");
-        objects.push(gateway);
         for service in &self.services {
             objects.extend(service.objects());
         }
@@ -208,7 +213,7 @@ fn server(random: &mut Random) -> Service {
     if random.percent(30) {
         ports.push(Port { number: 8002, target: 8002, protocol: random.one(&["http2", "grpc"]) });
     }
-    let mut server = Service::new("server", "test", ports, &["v1"]);
+    let mut server = Service::new("server", "default", ports, &["v1"]);
     server.versions.clear();
     server
 }
