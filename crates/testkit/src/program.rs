@@ -27,8 +27,12 @@ impl Program {
     /// When the log cannot be written or the program does not start.
     pub fn start(name: &str, mut command: Command, folder: &Path) -> anyhow::Result<Self> {
         let log = folder.join(format!("{name}.log"));
-        let output =
-            File::create(&log).with_context(|| format!("cannot write {}", log.display()))?;
+        // Emptied, and then appended to: a program may open what it inherited once more by name.
+        File::create(&log).with_context(|| format!("cannot write {}", log.display()))?;
+        let output = File::options()
+            .append(true)
+            .open(&log)
+            .with_context(|| format!("cannot write {}", log.display()))?;
         let child = command
             .stdin(Stdio::null())
             .stdout(output.try_clone()?)

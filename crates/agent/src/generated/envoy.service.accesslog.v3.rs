@@ -94,6 +94,9 @@ pub struct AccessLogCommon {
     pub upstream_cluster: ::prost::alloc::string::String,
     #[prost(message, optional, tag = "16")]
     pub response_flags: ::core::option::Option<ResponseFlags>,
+    /// What filters noted of the exchange.
+    #[prost(message, optional, tag = "17")]
+    pub metadata: ::core::option::Option<Metadata>,
     #[prost(btree_map = "string, string", tag = "22")]
     pub custom_tags: ::prost::alloc::collections::BTreeMap<
         ::prost::alloc::string::String,
@@ -110,6 +113,14 @@ pub struct AccessLogCommon {
     pub downstream_wire_bytes_received: u64,
     #[prost(enumeration = "AccessLogType", tag = "33")]
     pub access_log_type: i32,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Metadata {
+    #[prost(btree_map = "string, message", tag = "1")]
+    pub filter_metadata: ::prost::alloc::collections::BTreeMap<
+        ::prost::alloc::string::String,
+        ::prost_types::Struct,
+    >,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct TlsProperties {
