@@ -80,7 +80,7 @@ fn run(command: Command) -> anyhow::Result<i32> {
         Command::Explain(arguments) => commands::explain::run(&arguments),
         Command::Addresses(arguments) => commands::addresses::run(&arguments),
         Command::Guard { program, arguments } => {
-            demo::processes::guard(&program, &arguments).map(|()| 0)
+            Err(lateen_agent::guard::become_guarded(&program, &arguments).into())
         }
         Command::Demo(arguments) => single_threaded()?.block_on(demo::run(arguments)),
         Command::Controller(arguments) => {

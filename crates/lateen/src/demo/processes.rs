@@ -42,10 +42,14 @@ impl Processes {
         S: AsRef<std::ffi::OsStr>,
     {
         let log = self.log(name);
-        let output =
-            File::create(&log).with_context(|| format!("cannot write {}", log.display()))?;
+        // To be appended to: a program may open what it inherited once more by name.
+        let output = File::options()
+            .create_new(true)
+            .append(true)
+            .open(&log)
+            .with_context(|| format!("cannot write {}", log.display()))?;
         let child = Command::new(&self.program)
-            .arg("guard")
+            .arg(lateen_agent::guard::COMMAND)
             .arg(program)
             .args(arguments)
             .stdin(Stdio::null())
@@ -95,17 +99,4 @@ impl Processes {
             }
         }
     }
-}
-
-/// `lateen guard PROGRAM …`: becomes the program, and is ended by the kernel with its parent.
-pub fn guard(program: &std::ffi::OsStr, arguments: &[std::ffi::OsString]) -> anyhow::Result<()> {
-    use std::os::unix::process::CommandExt;
-
-    let parent = rustix::process::getppid();
-    rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::TERM))
-        .context("cannot ask to be ended with the parent")?;
-    // The parent may have ended before the request was in place.
-    anyhow::ensure!(rustix::process::getppid() == parent, "the parent has ended");
-    let error = std::process::Command::new(program).args(arguments).exec();
-    Err(error).with_context(|| format!("cannot run {}", program.display()))
 }
