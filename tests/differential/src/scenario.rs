@@ -17,7 +17,7 @@ pub mod write;
 
 pub use field::FieldName;
 pub use span::Span;
-pub use text::json_of_yaml;
+pub use text::{documents_of_yaml, json_of_yaml};
 
 /// The workload in front of which the outbound sidecar stands, `namespace/name`.
 pub const CLIENT: &str = "default/client";

@@ -18,6 +18,23 @@ pub fn json_of_yaml(text: &str) -> anyhow::Result<serde_json::Value> {
     tree(&node)
 }
 
+/// All documents of a YAML text.
+///
+/// # Errors
+/// When one of them is no YAML.
+pub fn documents_of_yaml(text: &str) -> anyhow::Result<Vec<serde_json::Value>> {
+    let documents = lateen_api::yaml::documents(text).into_iter();
+    documents
+        .map(|document| {
+            let node = document.map_err(|error| {
+                let at = error.position;
+                anyhow::anyhow!("line {}, column {}: {}", at.line, at.column, error.message)
+            })?;
+            tree(&node)
+        })
+        .collect()
+}
+
 fn tree(node: &Node) -> anyhow::Result<serde_json::Value> {
     Ok(match &node.value {
         Value::Null => serde_json::Value::Null,
