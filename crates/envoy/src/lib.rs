@@ -12,6 +12,8 @@
 //! - `cluster`, `endpoints`, `route`, `outbound`, `tls`: the parts of a scope.
 //! - `inbound`, `gateway`, `filter`, `secret`: the parts of a workload, and what all listeners share.
 
+mod cluster;
+mod endpoints;
 pub mod kind;
 pub mod lowering;
 pub mod names;
@@ -24,8 +26,11 @@ mod filter;
 mod gateway;
 mod inbound;
 mod message;
+mod outbound;
+mod route;
 mod secret;
 mod tls;
+mod wire;
 
 pub use kind::Kind;
 pub use lowering::{Effects, Lowering};

@@ -56,3 +56,14 @@ pub(crate) fn ads(initial_fetch_timeout: Option<u64>) -> ConfigSource {
         ..ConfigSource::default()
     }
 }
+
+/// A name, or an address, with a port.
+pub(crate) fn socket_address_of_name(host: &str, port: u32) -> Address {
+    Address {
+        address: Some(address::Address::SocketAddress(SocketAddress {
+            address: host.to_owned(),
+            port_specifier: Some(socket_address::PortSpecifier::PortValue(port)),
+            ..SocketAddress::default()
+        })),
+    }
+}

@@ -15,7 +15,12 @@ pub(crate) struct Output {
 impl Output {
     /// A resource.
     pub(crate) fn put<M: Message>(&mut self, kind: Kind, name: impl Into<String>, message: &M) {
-        self.made.push((kind, name.into(), message.encode_to_vec()));
+        self.put_bytes(kind, name, message.encode_to_vec());
+    }
+
+    /// A resource whose message is encoded already.
+    pub(crate) fn put_bytes(&mut self, kind: Kind, name: impl Into<String>, body: Vec<u8>) {
+        self.made.push((kind, name.into(), body));
     }
 
     /// Something that Envoy is not told. `objects` are those of the model resource.
@@ -25,14 +30,19 @@ impl Output {
         origin: Option<&Origin>,
         why: impl Into<String>,
     ) {
-        let index = origin.and_then(|origin| usize::try_from(origin.object).ok()?.checked_sub(1));
-        let object = index.and_then(|index| objects.get(index)).map(|object| {
-            format!("{} {}/{}", object.kind, object.namespace, object.name)
-        });
         self.problems.push(Problem {
-            object: object.unwrap_or_default(),
+            object: origin
+                .and_then(|origin| object_of(objects, origin))
+                .map(|object| format!("{} {}/{}", object.kind, object.namespace, object.name))
+                .unwrap_or_default(),
             field: origin.map(|origin| origin.field.clone()).unwrap_or_default(),
             why: why.into(),
         });
     }
+}
+
+/// The user's object that an origin means; `None`: a default of the mesh.
+pub(crate) fn object_of<'o>(objects: &'o [ObjectRef], origin: &Origin) -> Option<&'o ObjectRef> {
+    let index = usize::try_from(origin.object).ok()?.checked_sub(1)?;
+    objects.get(index)
 }
