@@ -10,6 +10,7 @@
 //! - [`view`]: what one client wants, what it has, and the difference.
 //! - [`distributor`]: the state, and what each command does to it.
 //! - [`connection`], [`delivery`]: one client's stream, and cuts on their way to it.
+//! - [`envoy`]: the same for Envoys, who get resources of their own kinds instead of cuts.
 //! - [`admission`]: who is served as which workload.
 //! - [`inventory`]: what the control plane itself reads from the objects.
 
@@ -17,6 +18,7 @@ mod admission;
 mod connection;
 mod delivery;
 mod distributor;
+mod envoy;
 mod inventory;
 mod topics;
 mod view;
@@ -25,13 +27,15 @@ use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
 use lateen_api::Diagnostic;
 use lateen_compiler::{Change, Compiler};
-use lateen_identity::SpiffeId;
+use lateen_envoy::Kind;
 use lateen_xds::server::{Event, Outlet};
 use tokio::sync::{mpsc, oneshot, watch};
 use tonic::Status;
 
 use crate::{metrics::Metrics, node::NodeId, status::ProxyStatus};
+pub(crate) use admission::Caller;
 use distributor::Distributor;
+pub(crate) use envoy::{Beside, Request};
 
 /// Numbers a stream, for as long as the control plane runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -51,20 +55,39 @@ pub(crate) struct Intake {
 /// A stream that wants to be served.
 #[derive(Debug)]
 pub(crate) struct Candidate {
-    /// Who it is, proven.
-    pub(crate) identity: SpiffeId,
+    /// Who it is.
+    pub(crate) caller: Caller,
     /// Which workload it says it is.
     pub(crate) node: NodeId,
-    /// It wants its whole scope at once.
-    pub(crate) whole_scope: bool,
     /// The program that it runs, as it says.
     pub(crate) version: String,
-    /// What it subscribes to.
-    pub(crate) subscribe: Vec<String>,
-    /// What it has: name and version.
-    pub(crate) known: Vec<(String, String)>,
-    /// Where its cuts go.
+    /// What it asks for first.
+    pub(crate) wants: Wants,
+    /// Where its responses go.
     pub(crate) outlet: Outlet,
+}
+
+/// What a stream asks for first.
+#[derive(Debug)]
+pub(crate) enum Wants {
+    /// The native stream's cuts.
+    Cuts {
+        /// It wants its whole scope at once.
+        whole_scope: bool,
+        /// What it subscribes to.
+        subscribe: Vec<String>,
+        /// What it has: name and version.
+        known: Vec<(String, String)>,
+    },
+    /// Resources of Envoy's kinds.
+    Kinds {
+        /// The first one.
+        kind: Kind,
+        /// What it asks of that one.
+        request: Request,
+        /// What stands beside Envoy.
+        beside: Beside,
+    },
 }
 
 /// What the distribution hears.

@@ -1,4 +1,5 @@
-//! Accepting connections: TCP, then TLS, off to the side, so that one that is slow delays no other.
+//! Accepting connections: TCP, then TLS (but on the plain-text port), off to the side, so that one
+//! that is slow delays no other.
 
 use std::{
     io,
@@ -33,7 +34,8 @@ const EXHAUSTED: Duration = Duration::from_millis(100);
 #[derive(Debug)]
 pub(crate) struct Listener {
     pub(crate) tcp: TcpListener,
-    pub(crate) tls: Arc<ServerConfig>,
+    /// `None`: the connections are taken as they come.
+    pub(crate) tls: Option<Arc<ServerConfig>>,
     pub(crate) max_connections: usize,
     pub(crate) handshake_timeout: Duration,
     pub(crate) metrics: Arc<Metrics>,
@@ -50,7 +52,7 @@ impl Listener {
 
     async fn accept(self, sender: mpsc::Sender<io::Result<Connection>>) {
         let slots = Arc::new(Semaphore::new(self.max_connections));
-        let acceptor = TlsAcceptor::from(self.tls);
+        let acceptor = self.tls.map(TlsAcceptor::from);
         loop {
             let next = async {
                 let slot = slots.clone().acquire_owned().await;
@@ -69,7 +71,7 @@ impl Listener {
             let (acceptor, sender) = (acceptor.clone(), sender.clone());
             let (timeout, metrics) = (self.handshake_timeout, self.metrics.clone());
             tokio::spawn(async move {
-                match handshake(&acceptor, tcp, remote, slot, timeout).await {
+                match handshake(acceptor.as_ref(), tcp, remote, slot, timeout).await {
                     // Only a server that has stopped takes no connections.
                     Ok(connection) => drop(sender.send(Ok(connection)).await),
                     Err(error) => {
@@ -83,13 +85,17 @@ impl Listener {
 }
 
 async fn handshake(
-    acceptor: &TlsAcceptor,
+    acceptor: Option<&TlsAcceptor>,
     tcp: TcpStream,
     remote: SocketAddr,
     slot: OwnedSemaphorePermit,
     timeout: Duration,
 ) -> io::Result<Connection> {
     tcp.set_nodelay(true)?;
+    let Some(acceptor) = acceptor else {
+        let peer = Peer { remote, has_certificate: false, identity: None };
+        return Ok(Connection { transport: Transport::Plain(tcp), peer, _slot: slot });
+    };
     let tls = tokio::time::timeout(timeout, acceptor.accept(tcp))
         .await
         .map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "the handshake took too long"))??;
@@ -99,15 +105,37 @@ async fn handshake(
         has_certificate: certificates.is_some(),
         identity: certificates.and_then(peer_identity),
     };
-    Ok(Connection { tls, peer, _slot: slot })
+    Ok(Connection { transport: Transport::Tls(Box::new(tls)), peer, _slot: slot })
 }
 
 /// A connection with what is known of its peer.
 #[derive(Debug)]
 pub(crate) struct Connection {
-    tls: TlsStream<TcpStream>,
+    transport: Transport,
     peer: Peer,
     _slot: OwnedSemaphorePermit,
+}
+
+#[derive(Debug)]
+enum Transport {
+    Tls(Box<TlsStream<TcpStream>>),
+    Plain(TcpStream),
+}
+
+/// Does to whichever transport it is.
+macro_rules! either {
+    ($connection:expr, $transport:ident => $call:expr) => {
+        match &mut $connection.transport {
+            Transport::Tls(tls) => {
+                let $transport = Pin::new(&mut **tls);
+                $call
+            }
+            Transport::Plain(tcp) => {
+                let $transport = Pin::new(tcp);
+                $call
+            }
+        }
+    };
 }
 
 impl Connected for Connection {
@@ -124,7 +152,7 @@ impl AsyncRead for Connection {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.tls).poll_read(context, buffer)
+        either!(self, transport => transport.poll_read(context, buffer))
     }
 }
 
@@ -134,7 +162,7 @@ impl AsyncWrite for Connection {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.tls).poll_write(context, bytes)
+        either!(self, transport => transport.poll_write(context, bytes))
     }
 
     fn poll_write_vectored(
@@ -142,18 +170,21 @@ impl AsyncWrite for Connection {
         context: &mut Context<'_>,
         pieces: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.tls).poll_write_vectored(context, pieces)
+        either!(self, transport => transport.poll_write_vectored(context, pieces))
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.tls.is_write_vectored()
+        match &self.transport {
+            Transport::Tls(tls) => tls.is_write_vectored(),
+            Transport::Plain(tcp) => tcp.is_write_vectored(),
+        }
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.tls).poll_flush(context)
+        either!(self, transport => transport.poll_flush(context))
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.tls).poll_shutdown(context)
+        either!(self, transport => transport.poll_shutdown(context))
     }
 }

@@ -1,11 +1,19 @@
 //! What a proxy says of itself: Istio's node id and metadata.
 
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
+
+use lateen_compiler::Client;
 use lateen_xds::wire::Node;
 use prost_types::value::Kind;
 
+use crate::distribution::Beside;
+
 /// `<type>~<ip>~<pod>.<namespace>~<namespace>.svc.<domain>`, as Istio's proxies identify
 /// themselves. Only the kind of proxy and the name of its workload are taken from it; everything
-/// else is looked up in the control plane's own record.
+/// else is looked up in the control plane's own record ([`described`] is for the plain-text port).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct NodeId {
     /// What the proxy does.
@@ -25,6 +33,9 @@ pub(crate) enum InvalidNodeId {
     /// A kind of proxy that is not served.
     #[error("a proxy of type `{0}` is not served here; `sidecar` and `router` are")]
     Type(String),
+    /// Its metadata names another namespace.
+    #[error("the node `{0}` says in its metadata (NAMESPACE) that it is of another namespace")]
+    Namespace(String),
 }
 
 impl NodeId {
@@ -66,12 +77,80 @@ impl std::fmt::Display for NodeId {
 
 /// Whether the node asks for its whole scope at once (`LATEEN_EAGER`, a boolean or its name).
 pub(crate) fn wants_whole_scope(node: &Node) -> bool {
-    let field = node.metadata.as_ref().and_then(|metadata| metadata.fields.get("LATEEN_EAGER"));
-    match field.and_then(|value| value.kind.as_ref()) {
+    is_set(node, "LATEEN_EAGER")
+}
+
+/// What stands beside an Envoy: `LATEEN_AGENT`, `LATEEN_TELEMETRY`.
+pub(crate) fn beside(node: &Node) -> Beside {
+    Beside { agent: is_set(node, "LATEEN_AGENT"), telemetry: is_set(node, "LATEEN_TELEMETRY") }
+}
+
+/// The workload as its node describes it, which counts where nobody applied it: Istio's metadata
+/// (`LABELS`, `SERVICE_ACCOUNT`, `INSTANCE_IPS`, `NETWORK`, `OWNER`), the id and the locality.
+///
+/// # Errors
+/// When the metadata's `NAMESPACE` is not the id's.
+pub(crate) fn described(node: &Node, id: &NodeId) -> Result<Client, InvalidNodeId> {
+    let text = |name: &str| text(node, name);
+    let namespace = text("NAMESPACE");
+    if namespace.is_some_and(|namespace| namespace != id.namespace) {
+        return Err(InvalidNodeId::Namespace(node.id.clone()));
+    }
+    let listed = text("INSTANCE_IPS").unwrap_or_default().split(',');
+    let own = node.id.split('~').nth(1);
+    let mut addresses: Vec<IpAddr> =
+        listed.chain(own).filter_map(|address| address.trim().parse().ok()).collect();
+    let mut seen = BTreeSet::new();
+    addresses.retain(|address| seen.insert(*address));
+    let locality = node.locality.clone().unwrap_or_default();
+    let places = [locality.region, locality.zone, locality.sub_zone];
+    Ok(Client {
+        role: id.role,
+        namespace: id.namespace.clone(),
+        name: id.name.clone(),
+        labels: labels(node),
+        service_account: text("SERVICE_ACCOUNT").unwrap_or_default().to_owned(),
+        addresses,
+        network: text("NETWORK").unwrap_or_default().to_owned(),
+        locality: places.join("/").trim_end_matches('/').to_owned(),
+        owner: text("OWNER").and_then(owner),
+        whole_scope: false,
+    })
+}
+
+/// The kind and the name of what owns a pod, from `kubernetes://apis/apps/v1/namespaces/shop/deployments/web`.
+fn owner(uri: &str) -> Option<(String, String)> {
+    let mut parts = uri.rsplit('/');
+    let (name, kinds) = (parts.next()?, parts.next()?);
+    Some((name.to_owned(), kinds.strip_suffix('s').unwrap_or(kinds).to_owned()))
+}
+
+fn labels(node: &Node) -> BTreeMap<String, String> {
+    let Some(Kind::StructValue(labels)) = field(node, "LABELS") else { return BTreeMap::new() };
+    let text = |(name, value): (&String, &prost_types::Value)| match &value.kind {
+        Some(Kind::StringValue(value)) => Some((name.clone(), value.clone())),
+        _ => None,
+    };
+    labels.fields.iter().filter_map(text).collect()
+}
+
+fn is_set(node: &Node, name: &str) -> bool {
+    match field(node, name) {
         Some(Kind::BoolValue(value)) => *value,
         Some(Kind::StringValue(value)) => value == "true",
         _ => false,
     }
+}
+
+fn text<'a>(node: &'a Node, name: &str) -> Option<&'a str> {
+    match field(node, name) {
+        Some(Kind::StringValue(value)) => Some(value),
+        _ => None,
+    }
+}
+
+fn field<'a>(node: &'a Node, name: &str) -> Option<&'a Kind> {
+    node.metadata.as_ref()?.fields.get(name)?.kind.as_ref()
 }
 
 #[cfg(test)]
@@ -110,6 +189,40 @@ mod tests {
         }
         let ztunnel = NodeId::parse("ztunnel~10.0.0.1~z.kube-system~kube-system.svc.cluster.local");
         assert_eq!(ztunnel, Err(InvalidNodeId::Type("ztunnel".to_owned())));
+    }
+
+    #[test]
+    fn a_node_describes_its_workload() {
+        let text = |text: &str| Value { kind: Some(Kind::StringValue(text.to_owned())) };
+        let labels = Struct { fields: [("app".to_owned(), text("web"))].into() };
+        let labels = Value { kind: Some(Kind::StructValue(labels)) };
+        let fields = [
+            ("NAMESPACE", text("shop")),
+            ("LABELS", labels),
+            ("SERVICE_ACCOUNT", text("web")),
+            ("INSTANCE_IPS", text("10.0.0.1,fd00::1")),
+            ("NETWORK", text("n1")),
+            ("OWNER", text("kubernetes://apis/apps/v1/namespaces/shop/deployments/web")),
+        ];
+        let fields = fields.map(|(name, value)| (name.to_owned(), value)).into();
+        let mut node = Node {
+            id: "sidecar~10.0.0.1~web-1.shop~shop.svc.cluster.local".to_owned(),
+            metadata: Some(Struct { fields }),
+            ..Node::default()
+        };
+        let id = NodeId::parse(&node.id).unwrap();
+        let client = described(&node, &id).unwrap();
+        assert_eq!((client.name.as_str(), client.namespace.as_str()), ("web-1", "shop"));
+        assert_eq!(client.labels, [("app".to_owned(), "web".to_owned())].into());
+        assert_eq!((client.service_account.as_str(), client.network.as_str()), ("web", "n1"));
+        assert_eq!(client.owner, Some(("web".to_owned(), "deployment".to_owned())));
+        let addresses: Vec<String> = client.addresses.iter().map(ToString::to_string).collect();
+        assert_eq!(addresses, ["10.0.0.1", "fd00::1"]);
+
+        node.id = "sidecar~10.0.0.1~web-1.other~other.svc.cluster.local".to_owned();
+        let id = NodeId::parse(&node.id).unwrap();
+        let refused = described(&node, &id);
+        assert_eq!(refused, Err(InvalidNodeId::Namespace(node.id)));
     }
 
     #[test]

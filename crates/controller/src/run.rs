@@ -48,8 +48,10 @@ pub struct Controller;
 /// Where a running control plane listens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Addresses {
-    /// The native stream and the certificate service.
+    /// The streams and the certificate service.
     pub discovery: SocketAddr,
+    /// The streams by plain text, where that was asked for.
+    pub plaintext: Option<SocketAddr>,
     /// Health, metrics and debug pages.
     pub monitoring: SocketAddr,
 }
@@ -104,6 +106,10 @@ impl Controller {
         let mut source = DirectorySource::open(&settings.dir, Default::default()).await?;
         let (discovery, discovery_address) = bind(settings.listen).await?;
         let (monitoring, monitoring_address) = bind(settings.monitoring).await?;
+        let plaintext = match settings.plaintext {
+            Some(address) => Some(bind(address).await?),
+            None => None,
+        };
 
         let metrics = Arc::new(Metrics::default());
         let compiler = Compiler::new(settings.compiler.clone());
@@ -141,25 +147,37 @@ impl Controller {
         tasks.spawn(follow_trust(trust.clone(), distribution.facts(), stop.clone()));
         let pages = Monitoring { distribution: distribution.clone(), metrics: metrics.clone() };
         tasks.spawn(pages.serve(monitoring, stop.clone()));
-        let listener = Listener {
-            tcp: discovery,
-            tls: serving::tls(serving, trust),
+        let listener = |tcp, tls| Listener {
+            tcp,
+            tls,
             max_connections: settings.max_connections,
             handshake_timeout: settings.handshake_timeout,
             metrics: metrics.clone(),
             stop: stop.clone(),
         };
-        let streams = Streams {
-            authenticator: authenticator.clone(),
+        let streams = |authenticator| Streams {
+            authenticator,
             distribution: distribution.clone(),
             metrics: metrics.clone(),
             max_age: settings.max_stream_age,
         };
-        let certificates = Certificates { authority, authenticator, metrics };
         let max_request = settings.max_request_bytes;
+        let plaintext_address = plaintext.as_ref().map(|(_, address)| *address);
+        if let Some((tcp, address)) = plaintext {
+            tracing::warn!(plaintext = %address, "whoever reaches this address reads the mesh");
+            let (listener, streams) = (listener(tcp, None), streams(None));
+            tasks.spawn(serve(listener, streams, None, max_request, stop.clone()));
+        }
+        let listener = listener(discovery, Some(serving::tls(serving, trust)));
+        let streams = streams(Some(authenticator.clone()));
+        let certificates = Some(Certificates { authority, authenticator, metrics });
         tasks.spawn(serve(listener, streams, certificates, max_request, stop.clone()));
 
-        let addresses = Addresses { discovery: discovery_address, monitoring: monitoring_address };
+        let addresses = Addresses {
+            discovery: discovery_address,
+            plaintext: plaintext_address,
+            monitoring: monitoring_address,
+        };
         tracing::info!(
             discovery = %addresses.discovery,
             monitoring = %addresses.monitoring,
@@ -295,7 +313,7 @@ async fn follow_trust(
 async fn serve(
     listener: Listener,
     streams: Streams,
-    certificates: Certificates,
+    certificates: Option<Certificates>,
     max_request: usize,
     stop: CancellationToken,
 ) {
@@ -305,7 +323,7 @@ async fn serve(
         .http2_keepalive_timeout(Some(keepalive.timeout))
         .max_concurrent_streams(MAX_STREAMS)
         .add_service(Discovery::new(Arc::new(streams), max_request))
-        .add_service(IstioCertificateServiceServer::new(certificates))
+        .add_optional_service(certificates.map(IstioCertificateServiceServer::new))
         .serve_with_incoming_shutdown(listener.run(), stop.cancelled_owned())
         .await;
     if let Err(error) = served {

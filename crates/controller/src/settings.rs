@@ -16,6 +16,9 @@ pub struct Settings {
     /// Where proxies connect to (the native stream and the certificate service, over TLS). Port 0
     /// takes a free one.
     pub listen: SocketAddr,
+    /// Where proxies connect to by plain text, for debugging and load tools: nowhere. Istio has it on
+    /// port 15010. Nobody is asked there who they are, and no keys are sent. Port 0 takes a free one.
+    pub plaintext: Option<SocketAddr>,
     /// The state folder: root certificate, keys, tokens, the accounts of workloads.
     pub state: PathBuf,
     /// Where health, metrics and debug pages are served: 127.0.0.1:15014, as Istio's. Port 0 takes
@@ -55,6 +58,7 @@ impl Settings {
         Self {
             dir: dir.into(),
             listen,
+            plaintext: None,
             state: state.into(),
             monitoring: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 15014),
             compiler: Options { local: true, ..Options::default() },

@@ -1,28 +1,34 @@
-//! The native stream's end of the xDS server: who is served, and what it says.
+//! The streams' end of the xDS server: who is served, and what it says. Native streams and Envoys' are
+//! told apart by the type that their first message asks for.
 
 use std::{
-    collections::hash_map::RandomState,
+    collections::{BTreeMap, hash_map::RandomState},
     hash::{BuildHasher, Hasher},
     sync::Arc,
     time::{Duration, SystemTime},
 };
 
+use lateen_envoy::Kind;
 use lateen_mesh::TYPE_URL;
-use lateen_xds::server::{Event, Handler, Opening, Outlet, Session};
+use lateen_xds::{
+    server::{Event, Handler, Opening, Outlet, Session},
+    wire::Node,
+};
 use tokio::task::AbortHandle;
 use tonic::{Code, Status};
 
 use crate::{
     authentication::{Authenticator, Peer},
-    distribution::{Candidate, Command, Distribution, Lease},
+    distribution::{Caller, Candidate, Command, Distribution, Lease, Request, Wants},
     metrics::{Metrics, Refusal},
-    node::{NodeId, wants_whole_scope},
+    node::{InvalidNodeId, NodeId, beside, described, wants_whole_scope},
 };
 
-/// Takes streams of proxies that are who they say they are.
+/// Takes streams of proxies.
 #[derive(Debug)]
 pub(crate) struct Streams {
-    pub(crate) authenticator: Authenticator,
+    /// Proxies have to prove who they are; `None`: on the plain-text port they say it.
+    pub(crate) authenticator: Option<Authenticator>,
     pub(crate) distribution: Distribution,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) max_age: Duration,
@@ -52,31 +58,31 @@ impl Handler for Streams {
 
 impl Streams {
     async fn serve(&self, opening: Opening) -> Result<Served, (Refusal, Status)> {
-        let Opening { node, type_url, mut subscribe, known, metadata, extensions, outlet } =
-            opening;
-        if &*type_url != TYPE_URL {
-            let message = format!("`{type_url}` is not served here; `{TYPE_URL}` is");
+        let Opening { node, type_url, subscribe, known, metadata, extensions, outlet } = opening;
+        let Some(wants) = wants(&node, &type_url, subscribe, known) else {
+            let message = format!(
+                "`{type_url}` is not served here; `{TYPE_URL}` is, and clusters, endpoints, \
+                 listeners, routes and secrets of Envoy's API v3",
+            );
             return Err((Refusal::BadRequest, Status::invalid_argument(message)));
-        }
-        let identity = self
-            .authenticator
-            .authenticate(&metadata, extensions.get::<Peer>(), SystemTime::now())
-            .map_err(|error| (error.refusal(), error.into()))?;
-        let whole_scope = wants_whole_scope(&node);
-        let version = format!("{} {}", node.user_agent_name, node.user_agent_version);
-        let node = NodeId::parse(&node.id)
-            .map_err(|error| (Refusal::BadRequest, Status::invalid_argument(error.to_string())))?;
-        // xDS' older way to say `*`: a first message that names nothing.
-        if subscribe.is_empty() {
-            subscribe.push("*".to_owned());
-        }
+        };
+        let id = NodeId::parse(&node.id).map_err(|error| bad_node(&error))?;
+        let caller = match &self.authenticator {
+            Some(authenticator) => {
+                let peer = extensions.get::<Peer>();
+                let proven = authenticator.authenticate(&metadata, peer, SystemTime::now());
+                Caller::Proven(proven.map_err(|error| (error.refusal(), error.into()))?)
+            }
+            None => {
+                Caller::Said(Box::new(described(&node, &id).map_err(|error| bad_node(&error))?))
+            }
+        };
+        let version = format!("{} {}", node.user_agent_name, program_version(&node));
         let candidate = Candidate {
-            identity,
-            node,
-            whole_scope,
+            caller,
+            node: id,
             version: version.trim().to_owned(),
-            subscribe,
-            known: known.into_iter().collect(),
+            wants,
             outlet: outlet.clone(),
         };
         let opened = self
@@ -104,6 +110,38 @@ impl Drop for Served {
     fn drop(&mut self) {
         self.expiry.abort();
     }
+}
+
+/// What the first message asks for; `None`: a type that is not served.
+fn wants(
+    node: &Node,
+    type_url: &str,
+    mut subscribe: Vec<String>,
+    known: BTreeMap<String, String>,
+) -> Option<Wants> {
+    if type_url == TYPE_URL {
+        // xDS' older way to say `*`: a first message that names nothing.
+        if subscribe.is_empty() {
+            subscribe.push("*".to_owned());
+        }
+        let known = known.into_iter().collect();
+        return Some(Wants::Cuts { whole_scope: wants_whole_scope(node), subscribe, known });
+    }
+    let kind = Kind::of_type_url(type_url)?;
+    let request = Request { subscribe, unsubscribe: Vec::new(), known };
+    Some(Wants::Kinds { kind, request, beside: beside(node) })
+}
+
+/// Envoy says its version in numbers.
+fn program_version(node: &Node) -> String {
+    let Some(built) = node.user_agent_build_version.as_ref().and_then(|built| built.version) else {
+        return node.user_agent_version.clone();
+    };
+    format!("{}.{}.{}", built.major_number, built.minor_number, built.patch)
+}
+
+fn bad_node(error: &InvalidNodeId) -> (Refusal, Status) {
+    (Refusal::BadRequest, Status::invalid_argument(error.to_string()))
 }
 
 fn refusal_of(status: &Status) -> Refusal {

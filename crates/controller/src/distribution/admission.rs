@@ -1,4 +1,4 @@
-//! Whether a proven identity may be served as the workload that it says it is.
+//! Whether a caller may be served as the workload that it says it is.
 
 use lateen_compiler::{Client, Compiler, Role};
 use lateen_identity::SpiffeId;
@@ -9,14 +9,42 @@ use crate::node::NodeId;
 /// The service account of a workload that names none.
 const DEFAULT_ACCOUNT: &str = "default";
 
+/// Who calls.
+#[derive(Debug, Clone)]
+pub(crate) enum Caller {
+    /// Its identity is proven.
+    Proven(SpiffeId),
+    /// On the plain-text port nothing is: what the node says of itself counts for a workload that
+    /// nobody applied.
+    Said(Box<Client>),
+}
+
+impl Caller {
+    /// Whether it may have keys.
+    pub(super) fn is_proven(&self) -> bool {
+        matches!(self, Self::Proven(_))
+    }
+}
+
+impl std::fmt::Display for Caller {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Proven(identity) => identity.fmt(f),
+            Self::Said(_) => f.write_str("none, by plain text"),
+        }
+    }
+}
+
 /// The facts of the workload, out of the control plane's own record.
 pub(super) fn admit(
     compiler: &Compiler,
-    identity: &SpiffeId,
+    caller: &Caller,
     node: &NodeId,
     whole_scope: bool,
 ) -> Result<Client, Status> {
-    if identity.namespace() != node.namespace {
+    if let Caller::Proven(identity) = caller
+        && identity.namespace() != node.namespace
+    {
         return Err(Status::permission_denied(format!(
             "{identity} may not be served as workload {}/{}: it is of another namespace",
             node.namespace, node.name,
@@ -28,19 +56,26 @@ pub(super) fn admit(
         Some(Role::Gateway) => Role::Gateway,
         _ => node.role,
     };
-    let Some(client) = compiler.workload(&node.namespace, &node.name, role) else {
-        return Err(Status::not_found(format!(
-            "there is no workload {}/{}: a Pod or WorkloadEntry of that name has to be applied first",
-            node.namespace, node.name,
-        )));
+    let client = match (compiler.workload(&node.namespace, &node.name, role), caller) {
+        (Some(client), Caller::Proven(identity)) => {
+            let account = account(&client);
+            if identity.service_account() != account {
+                return Err(Status::permission_denied(format!(
+                    "{identity} may not be served as workload {}/{}: its service account is {account}",
+                    node.namespace, node.name,
+                )));
+            }
+            client
+        }
+        (Some(client), Caller::Said(_)) => client,
+        (None, Caller::Said(client)) => (**client).clone(),
+        (None, Caller::Proven(_)) => {
+            return Err(Status::not_found(format!(
+                "there is no workload {}/{}: a Pod or WorkloadEntry of that name has to be applied first",
+                node.namespace, node.name,
+            )));
+        }
     };
-    let account = account(&client);
-    if identity.service_account() != account {
-        return Err(Status::permission_denied(format!(
-            "{identity} may not be served as workload {}/{}: its service account is {account}",
-            node.namespace, node.name,
-        )));
-    }
     Ok(Client { whole_scope, ..client })
 }
 

@@ -3,26 +3,33 @@
 use std::time::{Instant, SystemTime};
 
 use lateen_compiler::{Client, ScopeId};
-use lateen_identity::SpiffeId;
+use lateen_envoy::Kind;
+use lateen_xds::server::Outlet;
+use tonic::Status;
 
-use super::{delivery::Delivery, view::View};
+use super::{
+    admission::Caller,
+    delivery::{Delivery, close},
+    envoy::{Beside, PartIds, Session},
+    view::View,
+};
 use crate::{
     node::NodeId,
     rfc3339,
-    status::{ProxyStatus, SyncState},
+    status::{DataPlane, EnvoySync, ProxyStatus, SyncState},
 };
 
 /// See the module.
 pub(super) struct Connection {
-    pub(super) identity: SpiffeId,
+    pub(super) caller: Caller,
     pub(super) node: NodeId,
     pub(super) client: Client,
     pub(super) scope: ScopeId,
-    /// The facts of the client may have changed: the view is of a scope that may not be its own.
+    /// The facts of the client may have changed: what it is sent is of a scope that may not be its
+    /// own.
     pub(super) is_rescoped: bool,
-    pub(super) view: View,
-    pub(super) delivery: Delivery,
-    /// When the oldest change was noticed that is not on its way yet.
+    pub(super) plane: Plane,
+    /// When the oldest change was noticed that is not on its way yet (for an Envoy: not acknowledged).
     pub(super) stale_since: Option<Instant>,
     pub(super) version: String,
     pub(super) since: SystemTime,
@@ -30,26 +37,85 @@ pub(super) struct Connection {
     pub(super) refusal: Option<(String, SystemTime)>,
 }
 
+/// What is at the other end.
+pub(super) enum Plane {
+    /// A proxy of ours.
+    Native(Native),
+    /// An Envoy.
+    Envoy(Box<Envoy>),
+}
+
+/// What a proxy of ours wants and has.
+pub(super) struct Native {
+    pub(super) view: View,
+    pub(super) delivery: Delivery,
+}
+
+/// What an Envoy wants and has.
+pub(super) struct Envoy {
+    pub(super) session: Session,
+    pub(super) parts: PartIds,
+    pub(super) beside: Beside,
+    pub(super) outlet: Outlet,
+}
+
+impl Plane {
+    /// Ends the stream.
+    pub(super) fn close(self, status: Status, runtime: &tokio::runtime::Handle) {
+        match self {
+            Self::Native(native) => native.delivery.close(status, runtime),
+            Self::Envoy(envoy) => close(envoy.outlet, status, runtime),
+        }
+    }
+}
+
 impl Connection {
     /// What its proxy runs on.
     pub(super) fn status(&self) -> ProxyStatus {
-        let state = if self.view.is_in_flight() || self.view.is_stale() || self.is_rescoped {
-            SyncState::Pending
-        } else if self.view.held_back() > 0 {
-            SyncState::Refused
-        } else {
-            SyncState::Synced
+        let (is_settled, is_refused) = match &self.plane {
+            Plane::Native(Native { view, .. }) => {
+                (!view.is_in_flight() && !view.is_stale(), view.held_back() > 0)
+            }
+            Plane::Envoy(envoy) => {
+                let session = &envoy.session;
+                let is_refused = |kind: &Kind| session.state(*kind) == Some(SyncState::Refused);
+                (session.is_settled(), Kind::ALL.iter().any(is_refused))
+            }
+        };
+        let status = match (is_settled && !self.is_rescoped, is_refused) {
+            (false, _) => SyncState::Pending,
+            (true, true) => SyncState::Refused,
+            (true, false) => SyncState::Synced,
+        };
+        let (data_plane, envoy, pending, hosts) = match &self.plane {
+            Plane::Native(Native { view, .. }) => {
+                (DataPlane::Native, None, view.pending(), view.hosts())
+            }
+            Plane::Envoy(envoy) => {
+                let session = &envoy.session;
+                let sync = EnvoySync {
+                    cds: session.state(Kind::Cluster),
+                    eds: session.state(Kind::Endpoints),
+                    lds: session.state(Kind::Listener),
+                    rds: session.state(Kind::Routes),
+                    vhds: session.state(Kind::VirtualHost),
+                    sds: session.state(Kind::Secret),
+                };
+                (DataPlane::Envoy, Some(sync), session.pending(), session.names())
+            }
         };
         ProxyStatus {
             proxy: self.node.to_string(),
             proxy_type: self.node.proxy_type().to_owned(),
-            identity: self.identity.to_string(),
+            data_plane,
+            identity: self.caller.to_string(),
             proxy_version: self.version.clone(),
-            status: state,
+            status,
+            envoy,
             connected_since: rfc3339(self.since),
             cut: self.acknowledged,
-            pending: self.view.pending(),
-            hosts: self.view.hosts(),
+            pending,
+            hosts,
             last_nack: self.refusal.as_ref().map(|(reason, _)| reason.clone()),
             last_nack_at: self.refusal.as_ref().map(|(_, at)| rfc3339(*at)),
         }

@@ -81,8 +81,7 @@ impl Delivery {
 
     /// Ends the stream.
     pub(super) fn close(self, status: Status, runtime: &tokio::runtime::Handle) {
-        let outlet = self.outlet;
-        runtime.spawn(async move { outlet.close(status).await });
+        close(self.outlet, status, runtime);
     }
 
     fn send_next(&mut self) {
@@ -102,6 +101,11 @@ impl Delivery {
             tracing::debug!("a cut was not sent: the stream has ended");
         }
     }
+}
+
+/// Ends a stream, from where nothing can wait.
+pub(super) fn close(outlet: Outlet, status: Status, runtime: &tokio::runtime::Handle) {
+    runtime.spawn(async move { outlet.close(status).await });
 }
 
 /// The last resource of every response.

@@ -1,5 +1,7 @@
 //! The state, and what each command does to it.
 
+mod envoys;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
@@ -15,12 +17,13 @@ use tokio::sync::{mpsc, watch};
 use tonic::Status;
 
 use super::{
-    Candidate, Command, ConnectionId, Facts, Intake, Lease,
+    Candidate, Command, ConnectionId, Facts, Intake, Lease, Wants,
     admission::{account, admit},
-    connection::Connection,
+    connection::{Connection, Native, Plane},
     delivery::Delivery,
+    envoy::{Lowered, Lowerings},
     inventory::Inventory,
-    topics::Topics,
+    topics::{Topics, Watcher},
     view::{Catalog, View},
 };
 use crate::{
@@ -32,7 +35,8 @@ use crate::{
 /// Commands that are handled before something is sent, at most.
 const ROUND: usize = 1024;
 
-/// Hosts that one proxy may subscribe to: more than any mesh has, few enough to bound its memory.
+/// Hosts (for an Envoy: resources) that one proxy may subscribe to: more than any mesh has, few enough
+/// to bound its memory.
 const MAX_HOSTS: usize = 100_000;
 
 /// Scopes without a client that are kept for the next one that comes with their facts.
@@ -47,6 +51,11 @@ pub(super) struct Distributor {
     compiler: Compiler,
     topics: Topics,
     connections: BTreeMap<ConnectionId, Connection>,
+    /// What is lowered for Envoys, and when the oldest change was noticed that is not in it.
+    lowerings: Lowerings,
+    unlowered_since: Option<Instant>,
+    /// Bytes on their way to Envoys.
+    in_flight: usize,
     /// How many connections a workload has, and how many a scope.
     workloads: FxHashMap<(String, String), usize>,
     scopes: FxHashMap<ScopeId, usize>,
@@ -79,6 +88,9 @@ impl Distributor {
             compiler,
             topics: Topics::default(),
             connections: BTreeMap::new(),
+            lowerings: Lowerings::default(),
+            unlowered_since: None,
+            in_flight: 0,
             workloads: FxHashMap::default(),
             scopes: FxHashMap::default(),
             awake: BTreeSet::new(),
@@ -195,11 +207,18 @@ impl Distributor {
         }
         for (audience, name) in changes.stale {
             let Some(topic) = self.topics.find(audience, &name) else { continue };
-            for id in self.topics.watchers(topic) {
-                if let Some(connection) = self.connections.get_mut(id) {
-                    connection.view.mark(topic);
-                    connection.stale_since.get_or_insert(at);
-                    self.awake.insert(*id);
+            for watcher in self.topics.watchers(topic) {
+                let id = ConnectionId(watcher.0);
+                match self.connections.get_mut(&id) {
+                    Some(Connection { plane: Plane::Native(native), stale_since, .. }) => {
+                        native.view.mark(topic);
+                        stale_since.get_or_insert(at);
+                        self.awake.insert(id);
+                    }
+                    _ => {
+                        self.lowerings.mark(*watcher, topic);
+                        self.unlowered_since.get_or_insert(at);
+                    }
                 }
             }
         }
@@ -213,11 +232,16 @@ impl Distributor {
         if !changes.roots.is_empty() {
             let roots: FxHashSet<ScopeId> = changes.roots.into_iter().collect();
             for (id, connection) in &mut self.connections {
-                if roots.contains(&connection.scope) {
-                    connection.view.mark_roots();
+                if let Plane::Native(native) = &mut connection.plane
+                    && roots.contains(&connection.scope)
+                {
+                    native.view.mark_roots();
                     connection.stale_since.get_or_insert(at);
                     self.awake.insert(*id);
                 }
+            }
+            if self.lowerings.mark_roots(|scope| roots.contains(&scope)) {
+                self.unlowered_since.get_or_insert(at);
             }
         }
     }
@@ -242,27 +266,43 @@ impl Distributor {
     }
 
     fn open(&mut self, candidate: Candidate) -> Result<ConnectionId, Status> {
-        let Candidate { identity, node, whole_scope, version, subscribe, known, outlet } =
-            candidate;
-        let client = admit(&self.compiler, &identity, &node, whole_scope)?;
-        if subscribe.len() > MAX_HOSTS {
+        let Candidate { caller, node, version, wants, outlet } = candidate;
+        let (whole_scope, names) = match &wants {
+            Wants::Cuts { whole_scope, subscribe, .. } => (*whole_scope, subscribe.len()),
+            Wants::Kinds { request, .. } => (true, request.subscribe.len()),
+        };
+        let client = admit(&self.compiler, &caller, &node, whole_scope)?;
+        if names > MAX_HOSTS {
             return Err(too_many_hosts());
         }
-        let id = ConnectionId(self.next);
-        self.next += 1;
+        let id = ConnectionId(self.number());
         *self.workloads.entry((client.namespace.clone(), client.name.clone())).or_default() += 1;
         let scope = self.compiler.scope(&client);
         *self.scopes.entry(scope).or_default() += 1;
-        let view = view(id, known, subscribe, &mut self.topics, &mut self.compiler, scope, &client);
-        tracing::info!(proxy = %node, %identity, connection = id.0, "a proxy connected");
+        tracing::info!(proxy = %node, identity = %caller, connection = id.0, "a proxy connected");
+        let plane = match wants {
+            Wants::Cuts { subscribe, known, .. } => {
+                let mut catalog = Scoped {
+                    compiler: &mut self.compiler,
+                    scope,
+                    client: &client,
+                    has_secrets: caller.is_proven(),
+                };
+                let view = view(id, known, subscribe, &mut self.topics, &mut catalog);
+                Plane::Native(Native { view, delivery: Delivery::new(outlet) })
+            }
+            Wants::Kinds { kind, request, beside } => {
+                let has_secrets = caller.is_proven();
+                self.open_envoy(id, scope, &client, has_secrets, beside, outlet, (kind, request))
+            }
+        };
         let connection = Connection {
-            identity,
+            caller,
             node,
             client,
             scope,
             is_rescoped: false,
-            view,
-            delivery: Delivery::new(outlet),
+            plane,
             stale_since: None,
             version,
             since: SystemTime::now(),
@@ -275,30 +315,48 @@ impl Distributor {
         Ok(id)
     }
 
+    /// The next number for a connection, or for what is lowered.
+    fn number(&mut self) -> u64 {
+        self.next += 1;
+        self.next
+    }
+
     fn hear(&mut self, id: ConnectionId, event: Event) {
+        match self.connections.get(&id).map(|connection| &connection.plane) {
+            Some(Plane::Native(_)) => self.hear_native(id, event),
+            Some(Plane::Envoy(_)) => self.hear_envoy(id, event),
+            None => return,
+        }
+        if self.connections.contains_key(&id) {
+            self.awake.insert(id);
+        }
+    }
+
+    fn hear_native(&mut self, id: ConnectionId, event: Event) {
         let Some(connection) = self.connections.get_mut(&id) else { return };
+        let Plane::Native(Native { view, delivery }) = &mut connection.plane else { return };
         match event {
             Event::Subscriptions { type_url, subscribe, unsubscribe, .. } => {
                 if &*type_url != TYPE_URL {
                     tracing::warn!(proxy = %connection.node, %type_url, "a type that is not served");
                     return;
                 }
-                if connection.view.hosts() + subscribe.len() > MAX_HOSTS {
+                if view.hosts() + subscribe.len() > MAX_HOSTS {
                     return self.expel(id, too_many_hosts());
                 }
-                connection.view.subscribe(subscribe, &unsubscribe);
+                view.subscribe(subscribe, &unsubscribe);
             }
             Event::Acknowledged { .. } => {
-                let Some(delivered) = connection.delivery.acknowledged() else { return };
+                let Some(delivered) = delivery.acknowledged() else { return };
                 connection.acknowledged = delivered.sequence;
-                connection.view.acknowledge(&mut self.topics);
+                view.acknowledge(&mut self.topics);
                 if let Some(since) = delivered.since {
                     self.metrics.converged(since.elapsed());
                 }
             }
             Event::Rejected { tag, reason, .. } => {
-                connection.delivery.refused();
-                connection.view.refuse();
+                delivery.refused();
+                view.refuse();
                 self.metrics.rejected();
                 tracing::warn!(
                     proxy = %connection.node, cut = tag, reason,
@@ -307,7 +365,6 @@ impl Distributor {
                 connection.refusal = Some((reason, SystemTime::now()));
             }
         }
-        self.awake.insert(id);
     }
 
     fn close(&mut self, id: ConnectionId) {
@@ -319,15 +376,21 @@ impl Distributor {
     fn expel(&mut self, id: ConnectionId, status: Status) {
         if let Some(connection) = self.remove(id) {
             tracing::warn!(proxy = %connection.node, reason = status.message(), "a stream is ended");
-            connection.delivery.close(status, &self.runtime);
+            connection.plane.close(status, &self.runtime);
         }
     }
 
     fn remove(&mut self, id: ConnectionId) -> Option<Removed> {
         let connection = self.connections.remove(&id)?;
         self.awake.remove(&id);
-        let Connection { node, client, scope, view, delivery, .. } = connection;
-        view.close(&mut self.topics);
+        let Connection { node, client, scope, mut plane, .. } = connection;
+        match &mut plane {
+            Plane::Native(native) => {
+                let view = std::mem::replace(&mut native.view, View::new(Watcher(id.0)));
+                view.close(&mut self.topics);
+            }
+            Plane::Envoy(envoy) => self.leave_lowerings(id, envoy),
+        }
         self.leave_scope(scope);
         let workload = (client.namespace, client.name);
         if let Some(count) = self.workloads.get_mut(&workload) {
@@ -338,7 +401,7 @@ impl Distributor {
             }
         }
         self.metrics.set_connections(self.connections.len());
-        Some(Removed { node, delivery })
+        Some(Removed { node, plane })
     }
 
     /// One connection less in a scope. Scopes without any are forgotten when there are many.
@@ -362,6 +425,7 @@ impl Distributor {
             // Clients that came or went may have changed something for others.
             let changes = self.compiler.settle_clients();
             self.mark(changes, started);
+            self.lower();
             let awake = std::mem::take(&mut self.awake);
             if awake.is_empty() {
                 break;
@@ -380,31 +444,38 @@ impl Distributor {
 
     /// Brings one connection to where it should be. Whether a cut was sent.
     fn settle(&mut self, id: ConnectionId) -> bool {
-        match self.connections.get(&id) {
-            Some(connection) if connection.view.is_in_flight() => return false,
-            Some(connection) if connection.is_rescoped => {
-                if let Err(status) = self.rescope(id) {
-                    self.expel(id, status);
-                    return false;
-                }
+        let Some(connection) = self.connections.get(&id) else { return false };
+        let is_native = match &connection.plane {
+            Plane::Native(native) if native.view.is_in_flight() => return false,
+            Plane::Native(_) => true,
+            // Nothing more is sent of a scope that may not be its own.
+            Plane::Envoy(envoy) if connection.is_rescoped && envoy.session.is_in_flight() => {
+                return false;
             }
-            Some(_) => {}
-            None => return false,
+            Plane::Envoy(_) => false,
+        };
+        if connection.is_rescoped
+            && let Err(status) = self.rescope(id)
+        {
+            self.expel(id, status);
+            return false;
         }
-        self.push(id)
+        if is_native { self.push(id) } else { self.push_envoy(id) }
     }
 
     fn push(&mut self, id: ConnectionId) -> bool {
         let Some(connection) = self.connections.get_mut(&id) else { return false };
-        if !connection.view.is_stale() {
+        let Plane::Native(Native { view, delivery }) = &mut connection.plane else { return false };
+        if !view.is_stale() {
             return false;
         }
         let mut catalog = Scoped {
             compiler: &mut self.compiler,
             scope: connection.scope,
             client: &connection.client,
+            has_secrets: connection.caller.is_proven(),
         };
-        let difference = connection.view.advance(&mut self.topics, &mut catalog);
+        let difference = view.advance(&mut self.topics, &mut catalog);
         let since = connection.stale_since.take();
         let Some(difference) = difference else { return false };
         tracing::debug!(
@@ -414,37 +485,45 @@ impl Distributor {
             removed = difference.removed.len(),
             "a cut is sent"
         );
-        let size = connection.delivery.start(difference, self.sequence, since, self.chunk_bytes);
+        let size = delivery.start(difference, self.sequence, since, self.chunk_bytes);
         self.metrics.cut_size(size);
         true
     }
 
-    /// Looks the client up again. A view of another scope begins with what the client has.
+    /// Looks the client up again. What it is sent from another scope begins with what it has.
     fn rescope(&mut self, id: ConnectionId) -> Result<(), Status> {
         let Some(connection) = self.connections.get_mut(&id) else { return Ok(()) };
         connection.is_rescoped = false;
         let whole_scope = connection.client.whole_scope;
-        let client = admit(&self.compiler, &connection.identity, &connection.node, whole_scope)?;
+        let client = admit(&self.compiler, &connection.caller, &connection.node, whole_scope)?;
         let former = connection.scope;
         let scope = self.compiler.scope(&client);
         connection.client = client;
-        // Roots depend on facts of the client that are not the scope's.
-        connection.view.mark_roots();
-        if scope == former {
-            return Ok(());
+        match &mut connection.plane {
+            Plane::Native(native) => {
+                // Roots depend on facts of the client that are not the scope's.
+                native.view.mark_roots();
+                if scope == former {
+                    return Ok(());
+                }
+                let view_of = std::mem::replace(&mut native.view, View::new(Watcher(id.0)));
+                let remains = view_of.close(&mut self.topics);
+                let mut catalog = Scoped {
+                    compiler: &mut self.compiler,
+                    scope,
+                    client: &connection.client,
+                    has_secrets: connection.caller.is_proven(),
+                };
+                let (known, subscribe) = (remains.known, remains.subscriptions);
+                native.view = view(id, known, subscribe, &mut self.topics, &mut catalog);
+                connection.scope = scope;
+            }
+            Plane::Envoy(_) if scope == former => return Ok(()),
+            Plane::Envoy(_) => {
+                connection.scope = scope;
+                self.move_envoy(id);
+            }
         }
-        let view_of = std::mem::replace(&mut connection.view, View::new(id));
-        let remains = view_of.close(&mut self.topics);
-        connection.scope = scope;
-        connection.view = view(
-            id,
-            remains.known,
-            remains.subscriptions,
-            &mut self.topics,
-            &mut self.compiler,
-            scope,
-            &connection.client,
-        );
         *self.scopes.entry(scope).or_default() += 1;
         self.leave_scope(former);
         Ok(())
@@ -462,11 +541,17 @@ impl Distributor {
         let mut all = self.standing.clone();
         all.extend(self.lowered.values().flatten().cloned());
         let mut seen: FxHashSet<*const Output> = FxHashSet::default();
-        for output in self.connections.values().flat_map(|connection| connection.view.outputs()) {
+        let views = self.connections.values().filter_map(|connection| match &connection.plane {
+            Plane::Native(native) => Some(&native.view),
+            Plane::Envoy(_) => None,
+        });
+        let lowered = self.lowerings.all().flat_map(Lowered::outputs);
+        for output in views.flat_map(View::outputs).chain(lowered) {
             if seen.insert(Arc::as_ptr(output)) {
                 all.extend(output.diagnostics.iter().cloned());
             }
         }
+        all.extend(self.problems());
         all.sort_by(|a, b| {
             let key = |d: &Diagnostic| (d.file.clone(), d.line, d.column, d.code, d.field.clone());
             key(a).cmp(&key(b)).then_with(|| a.message.cmp(&b.message))
@@ -478,7 +563,7 @@ impl Distributor {
     fn stop(mut self) {
         for connection in std::mem::take(&mut self.connections).into_values() {
             let status = Status::unavailable("the control plane is stopping");
-            connection.delivery.close(status, &self.runtime);
+            connection.plane.close(status, &self.runtime);
         }
     }
 }
@@ -486,7 +571,7 @@ impl Distributor {
 /// What is left of a connection.
 struct Removed {
     node: NodeId,
-    delivery: Delivery,
+    plane: Plane,
 }
 
 /// A view of what a client has and subscribes to.
@@ -495,12 +580,10 @@ fn view(
     known: Vec<(String, String)>,
     subscribe: Vec<String>,
     topics: &mut Topics,
-    compiler: &mut Compiler,
-    scope: ScopeId,
-    client: &Client,
+    catalog: &mut Scoped<'_>,
 ) -> View {
-    let mut view = View::new(id);
-    view.knows(known, topics, &Scoped { compiler, scope, client });
+    let mut view = View::new(Watcher(id.0));
+    view.knows(known, topics, catalog);
     view.subscribe(subscribe, &[]);
     view
 }
@@ -514,6 +597,7 @@ struct Scoped<'a> {
     compiler: &'a mut Compiler,
     scope: ScopeId,
     client: &'a Client,
+    has_secrets: bool,
 }
 
 impl Catalog for Scoped<'_> {
@@ -522,6 +606,9 @@ impl Catalog for Scoped<'_> {
     }
 
     fn output(&mut self, name: &Name) -> Option<Arc<Output>> {
+        if matches!(name, Name::Secret { .. }) && !self.has_secrets {
+            return None;
+        }
         self.compiler.output(self.scope, name)
     }
 

@@ -1,4 +1,4 @@
-//! Which connections want which resource.
+//! Who wants which resource.
 
 use std::{collections::VecDeque, sync::Arc};
 
@@ -6,13 +6,16 @@ use lateen_compiler::Audience;
 use lateen_mesh::name::Name;
 use rustc_hash::FxHashMap;
 
-use super::ConnectionId;
+/// Who is told when an output may have changed: a native connection, or a part that is lowered for
+/// Envoys. Both are numbered from one sequence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct Watcher(pub(crate) u64);
 
 /// A resource as those who share its bytes see it: a name, for everyone or for one scope.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct TopicId(u32);
 
-/// All topics that some connection has to do with. A topic exists while it is held.
+/// All topics that somebody has to do with. A topic exists while it is held.
 #[derive(Debug, Default)]
 pub(crate) struct Topics {
     ids: FxHashMap<(Audience, Name), TopicId>,
@@ -28,7 +31,7 @@ struct Topic {
     name: Name,
     text: Arc<str>,
     holders: u32,
-    watchers: Vec<ConnectionId>,
+    watchers: Vec<Watcher>,
 }
 
 impl Topics {
@@ -88,21 +91,21 @@ impl Topics {
         None
     }
 
-    /// From now on the connection is told when the topic's output may have changed.
-    pub(crate) fn watch(&mut self, id: TopicId, connection: ConnectionId) {
-        self.topic_mut(id).watchers.push(connection);
+    /// From now on the watcher is told when the topic's output may have changed.
+    pub(crate) fn watch(&mut self, id: TopicId, watcher: Watcher) {
+        self.topic_mut(id).watchers.push(watcher);
     }
 
     /// No more.
-    pub(crate) fn unwatch(&mut self, id: TopicId, connection: ConnectionId) {
+    pub(crate) fn unwatch(&mut self, id: TopicId, watcher: Watcher) {
         let watchers = &mut self.topic_mut(id).watchers;
-        if let Some(position) = watchers.iter().position(|watcher| *watcher == connection) {
+        if let Some(position) = watchers.iter().position(|other| *other == watcher) {
             watchers.swap_remove(position);
         }
     }
 
-    /// The connections that want the topic.
-    pub(crate) fn watchers(&self, id: TopicId) -> &[ConnectionId] {
+    /// Those who want the topic.
+    pub(crate) fn watchers(&self, id: TopicId) -> &[Watcher] {
         &self.topic(id).watchers
     }
 

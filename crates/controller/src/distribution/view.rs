@@ -5,6 +5,9 @@
 //! resource that nothing references any more is removed from the client. References go strictly
 //! down (routes, destinations, endpoints), so that counting finds all that is unreachable.
 //!
+//! What is lowered for Envoys is such a client too, one that takes every cut at once
+//! ([`View::take`]).
+//!
 //! One cut is in flight at a time. What changes meanwhile is a set of names, however often it
 //! changes; the next cut is made from the state that is then current.
 
@@ -16,10 +19,7 @@ use lateen_mesh::{encoded::Version, name::Name};
 use lateen_xds::Resource;
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::{
-    ConnectionId,
-    topics::{TopicId, Topics},
-};
+use super::topics::{TopicId, Topics, Watcher};
 
 /// The compiler, as the client's scope sees it.
 pub(crate) trait Catalog {
@@ -43,7 +43,7 @@ pub(crate) struct Difference {
 /// One client's state. See the module.
 #[derive(Debug)]
 pub(crate) struct View {
-    connection: ConnectionId,
+    watcher: Watcher,
     /// Whether it subscribed to `*`.
     eager: bool,
     hosts: BTreeMap<String, Host>,
@@ -98,9 +98,9 @@ struct Round {
 
 impl View {
     /// The view of a client that has nothing and wants nothing yet.
-    pub(crate) fn new(connection: ConnectionId) -> Self {
+    pub(crate) fn new(watcher: Watcher) -> Self {
         Self {
-            connection,
+            watcher,
             eager: false,
             hosts: BTreeMap::new(),
             roots: FxHashSet::default(),
@@ -203,18 +203,8 @@ impl View {
         topics: &mut Topics,
         catalog: &mut impl Catalog,
     ) -> Option<Difference> {
-        debug_assert!(self.in_flight.is_none(), "one cut is in flight at a time");
-        let mut round = Round { touched: std::mem::take(&mut self.dirty), ..Round::default() };
-        round.open.extend(round.touched.iter().copied());
-        if std::mem::take(&mut self.roots_stale) {
-            self.replace_roots(topics, catalog, &mut round);
-        }
-        self.evaluate(topics, catalog, &mut round);
-        self.drop_unused(topics, catalog, &mut round);
-        let changed = self.changed(topics, catalog, &round.touched);
+        let changed = self.step(topics, catalog);
         let missing = self.missing_hosts(topics, catalog);
-        self.forget_unused(round.touched.iter().copied(), &changed, topics);
-
         let mut difference = Difference::default();
         difference.removed.append(&mut self.strangers);
         difference.removed.extend(missing);
@@ -238,6 +228,44 @@ impl View {
         difference.removed.dedup();
         self.in_flight = Some(changed);
         Some(difference)
+    }
+
+    /// Like [`View::advance`], for a client that takes the cut at once: what came or changed, and
+    /// the names of what went.
+    pub(crate) fn take(
+        &mut self,
+        topics: &mut Topics,
+        catalog: &mut impl Catalog,
+    ) -> Vec<(Name, Option<Arc<Output>>)> {
+        let changed = self.step(topics, catalog);
+        let output = |(id, target): &(TopicId, Option<Version>)| {
+            let output = self.items.get(id).and_then(|item| item.output.clone());
+            (topics.name(*id).clone(), target.and(output))
+        };
+        let outputs = changed.iter().map(output).collect();
+        self.in_flight = Some(changed);
+        self.acknowledge(topics);
+        outputs
+    }
+
+    /// Finds out what the client should have and does not.
+    fn step(
+        &mut self,
+        topics: &mut Topics,
+        catalog: &mut impl Catalog,
+    ) -> Vec<(TopicId, Option<Version>)> {
+        debug_assert!(self.in_flight.is_none(), "one cut is in flight at a time");
+        let mut round = Round { touched: std::mem::take(&mut self.dirty), ..Round::default() };
+        round.open.extend(round.touched.iter().copied());
+        if std::mem::take(&mut self.roots_stale) {
+            self.replace_roots(topics, catalog, &mut round);
+        }
+        self.evaluate(topics, catalog, &mut round);
+        self.drop_unused(topics, catalog, &mut round);
+        let changed = self.changed(topics, catalog, &round.touched);
+        self.forget_unused(round.touched.iter().copied(), &changed, topics);
+
+        changed
     }
 
     /// The client took the cut in flight.
@@ -264,7 +292,7 @@ impl View {
                 known.push((topics.text(id).to_string(), version.to_string()));
             }
             if item.uses > 0 {
-                topics.unwatch(id, self.connection);
+                topics.unwatch(id, self.watcher);
             }
             topics.release(id);
         }
@@ -325,7 +353,7 @@ impl View {
                 continue;
             }
             let output = item.output.take();
-            topics.unwatch(id, self.connection);
+            topics.unwatch(id, self.watcher);
             round.touched.insert(id);
             for name in output.iter().flat_map(|output| &output.references) {
                 round.dropped.push(self.item(name, topics, catalog));
@@ -432,7 +460,7 @@ impl View {
         let item = self.items.entry(id).or_default();
         item.uses += 1;
         if item.uses == 1 {
-            topics.watch(id, self.connection);
+            topics.watch(id, self.watcher);
             round.touched.insert(id);
             round.open.push(id);
         }

@@ -37,6 +37,11 @@ pub struct Arguments {
     /// `real`, at the addresses that their objects say, with traffic captured (15001, 15006).
     #[arg(long, value_enum, default_value = "local")]
     addresses: AddressPlan,
+    /// Also serve proxies by plain text, as Istio does on port 15010, for debugging and load tools. A bare
+    /// port means loopback. Nobody is asked there who they are: whoever reaches it reads the mesh, but
+    /// for its keys.
+    #[arg(long, value_name = "ADDR", value_parser = address)]
+    plaintext_xds: Option<SocketAddr>,
     /// Lifetime of workload certificates, such as 24h or 90s; they are renewed at half of it.
     #[arg(long, value_parser = duration, default_value = "24h")]
     certificate_lifetime: Duration,
@@ -49,6 +54,14 @@ enum AddressPlan {
     Local,
     /// At the addresses that their objects say.
     Real,
+}
+
+/// Reads an address; a port alone is on loopback.
+fn address(text: &str) -> Result<SocketAddr, String> {
+    if let Ok(port) = text.parse::<u16>() {
+        return Ok(SocketAddr::from(([127, 0, 0, 1], port)));
+    }
+    text.parse().map_err(|_| "expected a port or an address such as 127.0.0.1:15010".to_owned())
 }
 
 /// Reads a duration as Istio's objects write it.
@@ -67,6 +80,7 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<i32> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut settings = Settings {
         certificate_lifetime: arguments.certificate_lifetime,
+        plaintext: arguments.plaintext_xds,
         ..Settings::new(&arguments.dir, arguments.listen, &arguments.state)
     };
     settings.compiler.local = arguments.addresses == AddressPlan::Local;

@@ -11,6 +11,8 @@ use crate::output::Format;
 /// What the command line asks for.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
+CDS, LDS, EDS and RDS are the kinds of resources of proxies that are Envoys.
+
 Exit code: 0 when every proxy runs on the newest configuration, 1 when one does not, 2 when the \
 control plane does not answer.
 
@@ -50,14 +52,36 @@ async fn verdict(arguments: &Arguments) -> anyhow::Result<i32> {
 fn table(proxies: &Value) -> String {
     let mut table = comfy_table::Table::new();
     table.load_style(comfy_table::presets::NOTHING);
-    table.set_header(["PROXY", "STATUS", "CONNECTED SINCE", "CUT", "LAST REFUSAL"]);
+    table.set_header([
+        "PROXY",
+        "DATA PLANE",
+        "STATUS",
+        "CDS",
+        "LDS",
+        "EDS",
+        "RDS",
+        "CONNECTED SINCE",
+        "CUT",
+        "LAST REFUSAL",
+    ]);
     for proxy in proxies.as_array().into_iter().flatten() {
-        let show = |field: &str| match &proxy[field] {
-            Value::Null => "-".to_owned(),
-            Value::String(text) => text.clone(),
-            other => other.to_string(),
-        };
-        table.add_row(["proxy", "status", "connected_since", "cut", "last_nack"].map(show));
+        let fields = [
+            "/proxy",
+            "/data_plane",
+            "/status",
+            "/envoy/cds",
+            "/envoy/lds",
+            "/envoy/eds",
+            "/envoy/rds",
+            "/connected_since",
+            "/cut",
+            "/last_nack",
+        ];
+        table.add_row(fields.map(|field| match proxy.pointer(field) {
+            None | Some(Value::Null) => "-".to_owned(),
+            Some(Value::String(text)) => text.clone(),
+            Some(other) => other.to_string(),
+        }));
     }
     table.to_string()
 }

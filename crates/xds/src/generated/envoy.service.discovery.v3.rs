@@ -73,8 +73,25 @@ pub struct Node {
     pub user_agent_name: ::prost::alloc::string::String,
     #[prost(string, tag = "7")]
     pub user_agent_version: ::prost::alloc::string::String,
+    /// Instead of `user_agent_version`, from Envoy itself.
+    #[prost(message, optional, tag = "8")]
+    pub user_agent_build_version: ::core::option::Option<BuildVersion>,
     #[prost(string, repeated, tag = "10")]
     pub client_features: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct BuildVersion {
+    #[prost(message, optional, tag = "1")]
+    pub version: ::core::option::Option<SemanticVersion>,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SemanticVersion {
+    #[prost(uint32, tag = "1")]
+    pub major_number: u32,
+    #[prost(uint32, tag = "2")]
+    pub minor_number: u32,
+    #[prost(uint32, tag = "3")]
+    pub patch: u32,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Locality {

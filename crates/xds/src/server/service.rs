@@ -24,15 +24,12 @@ use tonic_prost::ProstCodec;
 use super::{
     flow::{Answer, Flow},
     frames::{Outgoing, ResponseBody, encode},
-    session::{Command, Event, Handler, Opening, Outlet, Session, Update},
+    session::{Command, Event, Handler, MAX_TYPES, Opening, Outlet, Session, Update},
 };
 use crate::wire::{DeltaDiscoveryRequest, DeltaDiscoveryResponse};
 
 const DELTA: &str =
     "/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources";
-
-/// Types of resources on one stream: Envoy has about ten, anything beyond is no client of ours.
-const MAX_TYPES: usize = 32;
 
 /// The aggregated discovery service, delta variant only.
 pub struct Discovery<H> {

@@ -7,6 +7,9 @@ use tonic::{Status, metadata::MetadataMap};
 
 use crate::{Resource, wire::Node};
 
+/// Types of resources on one stream: Envoy has about ten, anything beyond is no client of ours.
+pub(super) const MAX_TYPES: usize = 32;
+
 /// Decides which streams are taken.
 pub trait Handler: Send + Sync + 'static {
     /// What is kept for a stream.
@@ -109,8 +112,9 @@ pub(super) enum Command {
 
 impl Outlet {
     pub(super) fn new() -> (Self, mpsc::Receiver<Command>) {
-        // One that waits for the driver to take it: all others wait with the caller.
-        let (commands, receiver) = mpsc::channel(1);
+        // As many as wait for the driver to take them, one of each type: all others wait with the
+        // caller.
+        let (commands, receiver) = mpsc::channel(MAX_TYPES);
         (Self { commands }, receiver)
     }
 
@@ -124,10 +128,10 @@ impl Outlet {
     }
 
     /// Like [`Outlet::send`], but gives the update back where it would have to wait. A session that
-    /// hands over the next update only after the answer to the last one never meets that.
+    /// hands over the next update of a type only after the answer to the last one never meets that.
     ///
     /// # Errors
-    /// The update, when the stream has ended or another update waits.
+    /// The update, when the stream has ended or too many wait.
     pub fn try_send(&self, update: Update) -> Result<(), Box<Update>> {
         self.commands.try_send(Command::Send(update)).map_err(|error| match error.into_inner() {
             Command::Send(update) => Box::new(update),

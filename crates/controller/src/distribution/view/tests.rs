@@ -63,7 +63,7 @@ struct Client {
 
 impl Client {
     fn new(mesh: Mesh, subscribe: &[&str]) -> Self {
-        let mut view = View::new(ConnectionId(7));
+        let mut view = View::new(Watcher(7));
         view.subscribe(subscribe.iter().map(ToString::to_string).collect(), &[]);
         let (topics, has) = (Topics::default(), BTreeMap::new());
         Self { mesh, topics, view, has, missing: Vec::new() }
