@@ -36,7 +36,7 @@ const STATS_SUFFIXES: [&str; 6] = [
 
 /// Tags that are taken out of names: Istio's prefixes end with `;`.
 const STATS_TAGS: [(&str, &str); 4] = [
-    ("cluster_name", r"^cluster\.(([^;]+?);?\.)[a-z_0-9]+$"),
+    ("cluster_name", r"^cluster\.((xds-grpc|[^;]+?);?\.)(?:http2\.)?[a-z_0-9]+$"),
     ("http_conn_manager_prefix", r"^http\.(([^;]+);\.)"),
     ("tcp_prefix", r"^tcp\.(([^;]+);\.)"),
     (

@@ -89,10 +89,12 @@ impl Launch {
     ) -> Self {
         let mut arguments: Vec<OsString> = vec!["-c".into(), bootstrap.into()];
         let drain = settings.proxy.timeouts.drain.as_secs().max(1);
+        let flush = settings.proxy.telemetry.flush.as_millis().max(1);
         for (name, value) in [
             ("--concurrency", settings.proxy.workers.max(1).to_string()),
             ("--drain-time-s", drain.to_string()),
             ("--drain-strategy", "immediate".to_owned()),
+            ("--file-flush-interval-msec", flush.to_string()),
             ("--log-level", settings.envoy_log_level.clone()),
         ] {
             arguments.extend([name.into(), value.into()]);

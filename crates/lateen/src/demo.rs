@@ -5,6 +5,7 @@
 
 pub mod backend;
 mod check;
+mod engine;
 mod files;
 mod http;
 mod metrics;
@@ -16,7 +17,7 @@ pub mod visitor;
 
 use std::io::IsTerminal;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
@@ -24,6 +25,7 @@ use anyhow::{Context, bail};
 pub use self::http::get;
 use crate::commands::addresses::Addresses;
 use check::Site;
+use engine::Engine;
 use files::Folders;
 use processes::Processes;
 use sabotage::Sabotage;
@@ -54,6 +56,7 @@ Examples:
   lateen demo
   lateen demo --dir sample
   lateen demo --check
+  lateen demo --check --engine mixed
   lateen demo --check --sabotage weight-ignored")]
 pub struct Arguments {
     /// Assert the promises from outside and exit; non-zero when one is not kept.
@@ -62,6 +65,12 @@ pub struct Arguments {
     /// Break one promise on purpose, to show that the checks can fail (needs --check).
     #[arg(long, value_enum, requires = "check")]
     sabotage: Option<Sabotage>,
+    /// What serves: Lateen's own proxy, a stock Envoy, or half the workloads each.
+    #[arg(long, value_enum, default_value = "native")]
+    engine: Engine,
+    /// Envoy's binary. Without it, the `envoy` in PATH.
+    #[arg(long, value_name = "PATH", env = "LATEEN_ENVOY", hide_env_values = true)]
+    envoy_binary: Option<PathBuf>,
     /// Folder for YAML, state and logs; must be new or empty. Default: a new one in the temporary
     /// folder, removed at the end.
     #[arg(long)]
@@ -81,9 +90,16 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<i32> {
     if let Some(sabotage) = arguments.sabotage {
         sabotage.apply(&folders)?;
     }
+    let envoy = match arguments.engine {
+        Engine::Native => None,
+        Engine::Envoy | Engine::Mixed => {
+            let path = std::env::var_os("PATH");
+            Some(lateen_agent::version::find(arguments.envoy_binary.clone(), path.as_deref())?)
+        }
+    };
     let mut processes = Processes::new(std::env::current_exe()?, &folders.logs);
     let outcome = tokio::select! {
-        outcome = drive(&arguments, &folders, &mut processes) => outcome,
+        outcome = drive(&arguments, envoy.as_deref(), &folders, &mut processes) => outcome,
         signal = ended() => signal.map(|()| 0),
     };
     processes.stop().await;
@@ -104,13 +120,17 @@ async fn ended() -> anyhow::Result<()> {
 
 async fn drive(
     arguments: &Arguments,
+    envoy: Option<&Path>,
     folders: &Folders,
     processes: &mut Processes,
 ) -> anyhow::Result<i32> {
     let begun = Instant::now();
     let addresses = Addresses::of_directory(&folders.mesh)?;
-    let site = start(arguments, folders, addresses, processes).await?;
+    let site = start(arguments, envoy, folders, addresses, processes).await?;
     let took = begun.elapsed();
+    if arguments.engine == Engine::Mixed {
+        println!("{}", engine::Engine::halves(&site.addresses));
+    }
     if arguments.check {
         return verdict(&site, arguments.sabotage).await;
     }
@@ -145,6 +165,7 @@ async fn verdict(site: &Site, sabotage: Option<Sabotage>) -> anyhow::Result<i32>
 /// Starts everything and waits until every proxy is ready.
 async fn start(
     arguments: &Arguments,
+    envoy: Option<&Path>,
     folders: &Folders,
     addresses: Addresses,
     processes: &mut Processes,
@@ -172,21 +193,22 @@ async fn start(
         start_application(folders, processes, workload, listen, (application, version))?;
     }
     for workload in &addresses.workloads {
-        let name = format!("{}/{}", workload.namespace, workload.name);
-        processes.start_role(
-            &format!("{}-proxy", workload.name),
-            [
-                "proxy",
-                "--controller",
-                &controller.to_string(),
-                "--state",
-                &path(&folders.state),
-                "--workload",
-                &name,
-                "--workers",
-                &arguments.workers.to_string(),
-            ],
-        )?;
+        let mut options = vec![
+            "proxy".to_owned(),
+            "--controller".to_owned(),
+            controller.to_string(),
+            "--state".to_owned(),
+            path(&folders.state),
+            "--workload".to_owned(),
+            format!("{}/{}", workload.namespace, workload.name),
+            "--workers".to_owned(),
+            arguments.workers.to_string(),
+        ];
+        if let Some(envoy) = envoy.filter(|_| arguments.engine.is_envoy_at(&workload.name)) {
+            options.extend(["--engine", "envoy", "--envoy-binary"].map(ToOwned::to_owned));
+            options.push(envoy.display().to_string());
+        }
+        processes.start_role(&format!("{}-proxy", workload.name), options)?;
     }
     ready(&addresses, processes).await?;
     if !arguments.check {

@@ -1,6 +1,7 @@
 //! A real Prometheus scrapes the proxies and is asked.
 
 use std::fmt::Write as _;
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
@@ -11,12 +12,41 @@ use crate::demo::{http, ports, processes::Processes};
 /// How long Prometheus may take to start and to scrape.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-const QUERY: &str = "sum(istio_requests_total{reporter=\"destination\",\
+/// The labels that both ends of a request agree on.
+const REQUEST: &str = "source_workload=\"visitor\",source_workload_namespace=\"shop\",\
     source_principal=\"spiffe://cluster.local/ns/shop/sa/visitor\",\
+    source_canonical_service=\"visitor\",source_app=\"visitor\",\
     destination_service=\"catalog.shop.svc.cluster.local\",\
-    connection_security_policy=\"mutual_tls\",response_code=\"200\"})";
+    destination_service_name=\"catalog\",destination_service_namespace=\"shop\",\
+    destination_principal=\"spiffe://cluster.local/ns/shop/sa/catalog\",\
+    destination_app=\"catalog\",destination_workload_namespace=\"shop\",\
+    request_protocol=\"http\",response_code=\"200\",response_flags=\"-\"";
 
-/// The visitor's requests to the catalog are in `istio_requests_total`.
+/// Both ends that count, with what each alone says.
+const REPORTERS: [(&str, &str); 2] = [("destination", "mutual_tls"), ("source", "unknown")];
+
+/// The workloads that serve the catalog: whatever their data planes are, each counts.
+const VERSIONS: [(&str, &str); 2] = [("catalog-v1", "v1"), ("catalog-v2", "v2")];
+
+/// The queries that must all have an answer above zero.
+fn queries() -> Vec<String> {
+    let mut queries = Vec::new();
+    for (reporter, security) in REPORTERS {
+        for (workload, version) in VERSIONS {
+            let labels = format!(
+                "{REQUEST},reporter=\"{reporter}\",connection_security_policy=\"{security}\",\
+                 destination_workload=\"{workload}\",destination_version=\"{version}\""
+            );
+            queries.push(format!("sum(istio_requests_total{{{labels}}})"));
+            for histogram in ["request_duration_milliseconds", "request_bytes", "response_bytes"] {
+                queries.push(format!("sum(istio_{histogram}_count{{{labels}}})"));
+            }
+        }
+    }
+    queries
+}
+
+/// The visitor's requests to the catalog are in Istio's standard metrics, at both ends.
 pub async fn counted(site: &Site) -> Outcome {
     let folder = site.folders.root.join("prometheus");
     std::fs::create_dir_all(&folder)?;
@@ -35,12 +65,29 @@ pub async fn counted(site: &Site) -> Outcome {
     )?;
     let outcome = ask(&mut processes, listen).await;
     processes.stop().await;
-    outcome.map(|count| format!("istio_requests_total is {count}"))
+    outcome.map(|count| format!("istio_requests_total is {count} where they arrive"))
 }
 
-async fn ask(processes: &mut Processes, listen: std::net::SocketAddr) -> anyhow::Result<f64> {
-    let path = format!("/api/v1/query?query={}", encode(QUERY));
+/// What the receiving ends have counted, once every query has an answer.
+async fn ask(processes: &mut Processes, listen: SocketAddr) -> anyhow::Result<f64> {
     let begun = Instant::now();
+    let mut total = 0.0;
+    for query in queries() {
+        let count = answer(processes, listen, &query, begun).await?;
+        if query.contains("requests_total") && query.contains("reporter=\"destination\"") {
+            total += count;
+        }
+    }
+    Ok(total)
+}
+
+async fn answer(
+    processes: &mut Processes,
+    listen: SocketAddr,
+    query: &str,
+    begun: Instant,
+) -> anyhow::Result<f64> {
+    let path = format!("/api/v1/query?query={}", encode(query));
     loop {
         if let Some(failure) = processes.failed() {
             bail!("{failure}");
@@ -57,7 +104,7 @@ async fn ask(processes: &mut Processes, listen: std::net::SocketAddr) -> anyhow:
             }
         }
         if begun.elapsed() > PATIENCE {
-            bail!("Prometheus knows no istio_requests_total of the visitor after {PATIENCE:?}");
+            bail!("after {PATIENCE:?} Prometheus knows nothing of {query}");
         }
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
