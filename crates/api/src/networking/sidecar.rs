@@ -1,9 +1,7 @@
 //! Sidecar: what a workload's sidecar needs to know.
 
 use crate::message::{enumeration, message};
-use crate::networking::{
-    ConnectionPoolSettings, Destination, ServerTlsSettings, ServicePort, WorkloadSelector,
-};
+use crate::networking::{ConnectionPoolSettings, Destination, ServerTlsSettings, WorkloadSelector};
 
 message! {
     /// What a workload's sidecar takes in, and which services it knows.
@@ -24,7 +22,7 @@ message! {
     /// A port that a sidecar takes.
     pub struct IstioIngressListener {
         /// The port.
-        port: Option<ServicePort>, pending;
+        port: Option<SidecarPort>, pending;
         /// The address to listen on.
         bind: String, pending;
         /// How traffic gets to the listener.
@@ -41,13 +39,25 @@ message! {
     /// Services that a workload calls.
     pub struct IstioEgressListener {
         /// The port; only the last listener may leave it out.
-        port: Option<ServicePort>, honoured;
+        port: Option<SidecarPort>, honoured;
         /// The address to listen on.
         bind: String, pending;
         /// How traffic gets to the listener.
         capture_mode: CaptureMode, pending;
         /// The services, `namespace/dnsName`; `~namespace/dnsName` takes away again.
         hosts: Vec<String>, honoured;
+    }
+
+    /// A port of a listener of a sidecar.
+    pub struct SidecarPort {
+        /// Its number.
+        number: u32, honoured;
+        /// HTTP, HTTPS, GRPC, HTTP2, MONGO, TCP or TLS. Services keep what they declare themselves.
+        protocol: String, inert;
+        /// Its name.
+        name: String, inert;
+        /// Superseded, and without any meaning.
+        target_port: u32, inert;
     }
 
     /// What becomes of traffic to unknown destinations.

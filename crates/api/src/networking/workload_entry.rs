@@ -16,7 +16,7 @@ message! {
         /// The network that the address belongs to.
         network: String, pending;
         /// `region/zone/subzone`.
-        locality: String, honoured;
+        locality: String, inert;
         /// The share of traffic relative to other endpoints; 0: 1.
         weight: u32, honoured;
         /// The service account, in the object's namespace.

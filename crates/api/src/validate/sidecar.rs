@@ -10,7 +10,7 @@ use super::{Validator, syntax};
 use crate::diagnostic::Code;
 use crate::networking::{
     IstioEgressListener, IstioIngressListener, OutboundTrafficPolicy, OutboundTrafficPolicyMode,
-    ServerTlsMode, ServerTlsSettings, ServicePort, Sidecar,
+    ServerTlsMode, ServerTlsSettings, Sidecar, SidecarPort,
 };
 use crate::protocol::Protocol;
 
@@ -135,7 +135,7 @@ fn egress(v: &mut Validator, listener: &IstioEgressListener) {
     v.each("hosts", &listener.hosts, |v, host| v.check(egress_host(host)));
 }
 
-fn listener_protocol(v: &mut Validator, port: &ServicePort) {
+fn listener_protocol(v: &mut Validator, port: &SidecarPort) {
     if !port.protocol.is_empty() {
         v.check_field("protocol", syntax::protocol(&port.protocol));
     }
