@@ -10,13 +10,15 @@ use tcp::{ClusterSpecifier, TcpAccessLogOptions, WeightedCluster};
 use super::{Place, access_log, network_filter};
 use crate::lowering::Context;
 use crate::message::{any, millis};
+use crate::names::BLACK_HOLE_CLUSTER;
 
 /// How often a connection that stays open is told to the agent, in milliseconds: Istio's
 /// `tcp_reporting_duration`.
 const REPORTING_INTERVAL: u64 = 5_000;
 
-/// The network filter that relays a connection to one of the clusters, chosen by weight. Clusters
-/// of weight 0 get nothing; there must be one that gets something.
+/// The network filter that relays a connection to one of the clusters, chosen by weight. A single
+/// one takes everything; of several, those of weight 0 get nothing; without any the connection is
+/// closed.
 pub(crate) fn tcp_proxy(
     context: &Context<'_>,
     place: Place,
@@ -38,15 +40,17 @@ pub(crate) fn tcp_proxy(
 }
 
 fn specifier(mut clusters: Vec<(String, u32)>) -> ClusterSpecifier {
-    clusters.retain(|(_, weight)| *weight > 0);
-    if clusters.len() == 1 {
-        let (name, _) = clusters.remove(0);
-        return ClusterSpecifier::Cluster(name);
+    if clusters.len() > 1 {
+        clusters.retain(|(_, weight)| *weight > 0);
     }
-    let weighted = clusters.into_iter().map(|(name, weight)| ClusterWeight {
-        name,
-        weight,
-        metadata_match: None,
-    });
-    ClusterSpecifier::WeightedClusters(WeightedCluster { clusters: weighted.collect() })
+    match clusters.len() {
+        0 => ClusterSpecifier::Cluster(BLACK_HOLE_CLUSTER.to_owned()),
+        1 => ClusterSpecifier::Cluster(clusters.remove(0).0),
+        _ => ClusterSpecifier::WeightedClusters(WeightedCluster {
+            clusters: clusters
+                .into_iter()
+                .map(|(name, weight)| ClusterWeight { name, weight, metadata_match: None })
+                .collect(),
+        }),
+    }
 }
