@@ -13,6 +13,7 @@
 //! - `inbound`, `gateway`, `filter`, `secret`: the parts of a workload, and what all listeners share.
 
 mod cluster;
+pub mod dump;
 mod endpoints;
 pub mod kind;
 pub mod lowering;

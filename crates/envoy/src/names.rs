@@ -163,10 +163,8 @@ pub const fn natural_use(protocol: lateen_mesh::v1::Protocol) -> Carried {
     use lateen_mesh::v1::Protocol;
     match protocol {
         Protocol::Tcp | Protocol::Tls => Carried::Tcp,
-        Protocol::Auto
-        | Protocol::Http
-        | Protocol::Http2
-        | Protocol::Grpc
-        | Protocol::GrpcWeb => Carried::Http,
+        Protocol::Auto | Protocol::Http | Protocol::Http2 | Protocol::Grpc | Protocol::GrpcWeb => {
+            Carried::Http
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use envoy_types::pb::envoy::config::core::v3::HeaderValueOption;
 use envoy_types::pb::envoy::config::route::v3::route_action::{
-    ClusterNotFoundResponseCode, ClusterSpecifier, HostRewriteSpecifier,
+    ClusterNotFoundResponseCode, ClusterSpecifier, HostRewriteSpecifier, MaxStreamDuration,
 };
 use envoy_types::pb::envoy::config::route::v3::weighted_cluster::{ClusterWeight, cluster_weight};
 use envoy_types::pb::envoy::config::route::v3::{RouteAction, WeightedCluster};
@@ -56,14 +56,11 @@ pub(super) fn forward(
         return Forwarding::Respond(status);
     }
     note_mixed(context, at, rule, &targets, out);
-    let mut metadata = Vec::new();
     let plain = drawn.len() == 1
         && !headers::changes_headers(drawn[0].request_headers.as_ref())
         && !headers::changes_headers(drawn[0].response_headers.as_ref());
     let in_mesh = context.placement.agent && targets.iter().all(|target| target.in_mesh);
-    if in_mesh {
-        metadata = headers::peer_metadata();
-    }
+    let metadata = if in_mesh { headers::peer_metadata() } else { Vec::new() };
     let specifier = if plain {
         ClusterSpecifier::Cluster(targets[0].cluster.clone())
     } else {
@@ -80,10 +77,10 @@ pub(super) fn forward(
         cluster_specifier: Some(specifier),
         cluster_not_found_response_code: not_found(drawn[0]).into(),
         timeout: Some(millis(rule.timeout_ms)),
+        max_stream_duration: Some(grpc_limit(rule.timeout_ms)),
         retry_policy: rule.retries.as_ref().and_then(retry::policy),
         ..to_cluster("")
     };
-    limit_grpc(&mut action, rule.timeout_ms);
     let own = || (drawn.len() == 1).then(|| headers::authority(drawn[0].request_headers.as_ref()));
     action.host_rewrite_specifier =
         authority(rule).or_else(|| own().flatten()).map(HostRewriteSpecifier::HostRewriteLiteral);
@@ -112,6 +109,12 @@ impl Target {
             .then_some(502),
         }
     }
+}
+
+/// The status that every target is answered with.
+fn answer_of_all(targets: &[Target]) -> Option<u32> {
+    let first = targets.first()?.answered?;
+    targets.iter().all(|target| target.answered == Some(first)).then_some(first)
 }
 
 /// Envoy can answer for all backends of a rule, or for none.
@@ -167,10 +170,13 @@ fn authority(rule: &v1::HttpRule) -> Option<String> {
     rewrite.or_else(|| headers::authority(rule.request_headers.as_ref()))
 }
 
-/// A caller's `grpc-timeout` counts where it is shorter than the rule's.
-#[allow(deprecated)] // Its successor limits the whole stream instead of the time to the answer.
-fn limit_grpc(action: &mut RouteAction, timeout_ms: u64) {
-    action.max_grpc_timeout = Some(millis(timeout_ms));
+/// A caller's `grpc-timeout` counts where it is shorter than the rule's. (What would limit just the
+/// time to the answer, `max_grpc_timeout`, is deprecated.)
+fn grpc_limit(timeout_ms: u64) -> MaxStreamDuration {
+    MaxStreamDuration {
+        grpc_timeout_header_max: Some(millis(timeout_ms)),
+        ..MaxStreamDuration::default()
+    }
 }
 
 fn rewrite(action: &mut RouteAction, rewrite: Option<&v1::Rewrite>, path: Option<&v1::PathMatch>) {
