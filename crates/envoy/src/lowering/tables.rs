@@ -10,10 +10,10 @@ use crate::route::{self, Catch};
 use crate::{Kind, Pool};
 
 /// A table with more virtual hosts is split: an edit then costs one of them.
-const SPLIT_ABOVE: usize = 16;
+const SPLIT_ABOVE: usize = 8;
 
 /// A split table with as few is put together again.
-const JOIN_AT: usize = 8;
+const JOIN_AT: usize = 4;
 
 impl Lowering {
     /// Decides which of the touched tables are split, and adds to the units what follows from it.
