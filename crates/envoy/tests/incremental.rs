@@ -104,7 +104,7 @@ proptest! {
     }
 }
 
-/// A mesh of so many services on port 80, with two pods behind the first of them.
+/// A mesh of so many services on port 80, with endpoints behind the first of them.
 fn services(count: usize, route: &str, pods: usize) -> Vec<String> {
     let mut documents = vec![
         "apiVersion: v1\nkind: Pod\nmetadata: {name: client, namespace: shop}\n\
@@ -118,13 +118,14 @@ fn services(count: usize, route: &str, pods: usize) -> Vec<String> {
              ports: [{{name: http, port: 80}}]}}\n"
         ));
     }
-    for number in 0..pods {
-        documents.push(format!(
-            "apiVersion: v1\nkind: Pod\nmetadata: {{name: p{number}, namespace: shop, labels: \
-             {{app: s0}}}}\nspec: {{serviceAccountName: s}}\nstatus: {{podIP: 10.3.0.{number}, \
-             conditions: [{{type: Ready, status: \"True\"}}]}}\n"
-        ));
-    }
+    let endpoints: Vec<String> =
+        (0..pods).map(|number| format!("{{addresses: [10.3.0.{number}]}}")).collect();
+    documents.push(format!(
+        "apiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\nmetadata: {{name: s0-1, \
+         namespace: shop, labels: {{kubernetes.io/service-name: s0}}}}\naddressType: IPv4\n\
+         ports: [{{name: http, port: 8080}}]\nendpoints: [{}]\n",
+        endpoints.join(", ")
+    ));
     documents.push(format!(
         "apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {{name: s1, \
          namespace: shop}}\nspec: {{hosts: [s1], http: [{{match: [{{uri: {{prefix: {route}}}}}], \
