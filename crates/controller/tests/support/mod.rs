@@ -2,6 +2,7 @@
 
 #![allow(dead_code)]
 
+pub mod envoy;
 pub mod shop;
 
 use std::{
@@ -112,6 +113,12 @@ impl Mesh {
     /// Where proxies connect to.
     pub fn discovery(&self) -> SocketAddr {
         self.listen
+    }
+
+    /// Where proxies connect to by plain text.
+    pub fn plaintext(&self) -> SocketAddr {
+        let running = self.running.as_ref().expect("it runs");
+        running.addresses().plaintext.expect("it was asked for")
     }
 
     /// A page of the monitoring address.

@@ -43,6 +43,8 @@ pub(super) struct Lane {
     gone: Vec<Arc<str>>,
     /// An answer is due even if it is empty: the client waits for one.
     is_awaited: bool,
+    /// The client has answered a response of the kind.
+    has_answered: bool,
     /// What the client refused, and in which state.
     held_back: FxHashMap<Item, u64>,
     search: Search,
@@ -91,6 +93,7 @@ impl Lane {
             marks: Default::default(),
             gone: Vec::new(),
             is_awaited: false,
+            has_answered: false,
             held_back: FxHashMap::default(),
             search: Search::new(kind),
             flight: None,
@@ -201,8 +204,7 @@ impl Lane {
 
     /// Whether everything was sent and acknowledged.
     pub(super) fn is_settled(&self) -> bool {
-        let nothing = self.gone.is_empty() && self.marks.iter().all(|m| m.removed.is_empty());
-        self.is_current() && (nothing || !self.is_open)
+        self.is_current() && (!self.has_removals() || !self.is_open)
     }
 
     /// Whether nothing that somebody waits for is on its way, or will be.
@@ -286,9 +288,26 @@ impl Lane {
         self.flight.iter().flat_map(|flight| &flight.items).map(|sent| sent.item)
     }
 
+    /// Whether the client is to be told that something is gone.
+    pub(super) fn has_removals(&self) -> bool {
+        !self.gone.is_empty() || self.marks.iter().any(|marks| !marks.removed.is_empty())
+    }
+
+    /// Whether the client has answered a response of the kind on this stream.
+    pub(super) fn has_answered(&self) -> bool {
+        self.has_answered
+    }
+
+    /// Sends a response even if there is nothing to say: its answer tells that the client has said
+    /// all that it had to say before.
+    pub(super) fn probe(&mut self) {
+        self.is_awaited = true;
+    }
+
     /// The client took what is in flight.
     pub(super) fn acknowledged(&mut self) {
         let Some(flight) = self.flight.take() else { return };
+        self.has_answered = true;
         if flight.is_trial {
             self.search.accepted();
             self.conclude();
@@ -301,6 +320,7 @@ impl Lane {
     /// The client refused what is in flight.
     pub(super) fn refused(&mut self, tables: Tables<'_>, reason: &str) {
         let Some(Flight { items, gone, .. }) = self.flight.take() else { return };
+        self.has_answered = true;
         if !items.is_empty() {
             self.gone.extend(gone);
         }

@@ -225,6 +225,10 @@ impl Catalog for Inputs<'_> {
     }
 
     fn output(&mut self, name: &Name) -> Option<Arc<Output>> {
+        // Endpoints are the scope's alone.
+        if matches!(name, Name::Endpoints { .. }) && self.placement.part == Part::Workload {
+            return None;
+        }
         self.compiler.output(self.scope, name)
     }
 

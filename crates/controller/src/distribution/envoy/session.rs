@@ -158,7 +158,7 @@ impl Session {
                 break;
             }
             let with_removals = match kind {
-                Kind::Cluster | Kind::Endpoints => self.is_unnamed(),
+                Kind::Cluster | Kind::Endpoints => self.may_take_away(kind),
                 _ => true,
             };
             let tables = parts.tables(kind);
@@ -251,8 +251,15 @@ impl Session {
         }
     }
 
-    /// Whether nothing that the client has names a cluster that went.
-    fn is_unnamed(&self) -> bool {
+    /// Whether nothing that the client has names a cluster that went. A client that comes back says
+    /// kind by kind what it has; only when it has answered something is it sure to have said all.
+    fn may_take_away(&mut self, kind: Kind) -> bool {
+        if !self.lane(kind).has_answered() {
+            if self.lane(kind).has_removals() {
+                self.lane_mut(kind).probe();
+            }
+            return false;
+        }
         let users = [Kind::Listener, Kind::Routes, Kind::VirtualHost];
         self.lane(Kind::Cluster).is_current()
             && users.into_iter().all(|kind| self.lane(kind).is_settled())
