@@ -301,6 +301,8 @@ enum Kind {
 
 /// Protocols that say: mutual TLS of the mesh, HTTP inside.
 const MESH_HTTP: &[&[u8]] = &[alpn::NATIVE, alpn::ISTIO_HTTP10, alpn::ISTIO_HTTP11, alpn::ISTIO_H2];
+/// Those of them that say: HTTP/1 inside.
+const MESH_HTTP1: &[&[u8]] = &[alpn::ISTIO_HTTP10, alpn::ISTIO_HTTP11];
 /// Protocols that say: mutual TLS of the mesh, anything inside.
 const MESH_TCP: &[&[u8]] = &[alpn::ISTIO, alpn::ISTIO_PEER_EXCHANGE];
 
@@ -313,7 +315,8 @@ fn codec(negotiated: Option<&[u8]>, offered: &[&[u8]]) -> Codec {
         Some(alpn::NATIVE) => Codec::Native,
         Some(alpn::H2) => Codec::Http2,
         Some(_) => Codec::Http1,
-        None if offered.contains(&alpn::ISTIO_H2) => Codec::Http2,
+        // A client that cannot choose its offer for each connection names both versions.
+        None if offered.contains(&alpn::ISTIO_H2) && !offers(offered, MESH_HTTP1) => Codec::Http2,
         None => Codec::Detect,
     }
 }

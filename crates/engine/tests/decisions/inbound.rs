@@ -9,6 +9,8 @@ use crate::fixture::*;
 
 const MESH_H1: &[&[u8]] = alpn_list(&[alpn::ISTIO_HTTP11, alpn::ISTIO, alpn::HTTP11]);
 const MESH_H2: &[&[u8]] = &[alpn::ISTIO_H2, alpn::ISTIO, alpn::H2];
+/// Of a client that cannot choose its offer for each connection (stock Envoy).
+const MESH_EITHER: &[&[u8]] = &[alpn::ISTIO_HTTP11, alpn::ISTIO_H2, alpn::ISTIO];
 const NATIVE: &[&[u8]] = alpn::OFFER_HTTP1;
 const MESH_TCP: &[&[u8]] = &[alpn::ISTIO_PEER_EXCHANGE, alpn::ISTIO];
 const OTHER: &[&[u8]] = &[alpn::H2, alpn::HTTP11];
@@ -62,6 +64,7 @@ fn modes_and_protocols_decide_together() {
     for (mode, port, seen, expected) in [
         (Permissive, 80, tls(MESH_H1), "mtls(http/1.1) h1"),
         (Permissive, 80, tls(MESH_H2), "mtls(h2) h2"),
+        (Permissive, 80, tls(MESH_EITHER), "mtls(-) http"),
         (Permissive, 80, tls(NATIVE), "mtls(lateen-h2) native"),
         (Permissive, 80, tls(MESH_TCP), "mtls(-) http"),
         (Permissive, 80, tls(OTHER), "protocol_mismatch"),
@@ -75,6 +78,7 @@ fn modes_and_protocols_decide_together() {
         (Permissive, 90, Seen::Http1, "raw tcp"),
         (Permissive, 90, Seen::Nothing, "raw tcp"),
         (Permissive, 100, tls(MESH_H1), "mtls(http/1.1) h1"),
+        (Permissive, 100, tls(MESH_EITHER), "mtls(-) http"),
         (Permissive, 100, tls(MESH_TCP), "mtls(-) tcp"),
         (Permissive, 100, tls(OTHER), "raw tcp"),
         (Permissive, 100, Seen::Http2, "raw h2"),
