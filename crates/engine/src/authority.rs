@@ -9,16 +9,13 @@ pub fn host(authority: &str) -> &str {
     split(authority).0
 }
 
-/// Host and port of an authority. What follows the last colon counts as the port only if it is
-/// all digits, so that a bare IPv6 address stays whole.
+/// Host and port of an authority. The port is what follows the last colon, whatever it is, as
+/// Envoy takes it off (`ignore_port_in_host_matching`); colons in brackets belong to the host.
 #[must_use]
 pub fn split(authority: &str) -> (&str, Option<&str>) {
-    let Some((host, port)) = authority.rsplit_once(':') else { return (authority, None) };
-    let bracketed = host.ends_with(']');
-    if port.bytes().all(|byte| byte.is_ascii_digit()) && (bracketed || !host.contains(':')) {
-        (host, Some(port))
-    } else {
-        (authority, None)
+    match authority.rsplit_once(':') {
+        Some((host, port)) if !port.contains(']') => (host, Some(port)),
+        _ => (authority, None),
     }
 }
 
@@ -69,8 +66,9 @@ mod tests {
             ("10.0.0.1:80", "10.0.0.1"),
             ("[::1]:80", "[::1]"),
             ("[::1]", "[::1]"),
-            ("fe80::1", "fe80::1"),
-            ("host:http", "host:http"),
+            ("host:http", "host"),
+            ("host:", "host"),
+            ("host:80:80", "host:80"),
             (".", "."),
             ("", ""),
         ] {

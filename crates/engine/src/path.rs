@@ -153,7 +153,9 @@ const fn is_unreserved(byte: u8) -> bool {
 }
 
 const fn must_be_escaped(byte: u8) -> bool {
-    byte <= b' ' || byte >= 0x7f || matches!(byte, b'"' | b'<' | b'>' | b'`' | b'{' | b'}')
+    byte <= b' '
+        || byte >= 0x7f
+        || matches!(byte, b'"' | b'<' | b'>' | b'^' | b'`' | b'{' | b'|' | b'}')
 }
 
 fn merge_runs_of_slashes(path: &mut String) {
@@ -198,6 +200,7 @@ mod tests {
             (Base, "/%%32e%%32%65/x", "/%252e%252e/x"),
             (Base, "/%/../%2fa", "/%2fa"),
             (Base, "/a{b}", "/a%7Bb%7D"),
+            (Base, "/a|b^c~d[e]", "/a%7Cb%5Ec~d[e]"),
             (Base, "/a?b#c", "/a?b"),
             (Base, "/a#b?c", "/a"),
             (Base, "*", "*"),

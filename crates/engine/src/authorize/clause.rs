@@ -68,6 +68,13 @@ impl Clause {
         if facts.request.is_none() && self.is_http_only() {
             return action != Action::Allow;
         }
+        if let (Some(header), Some(request)) = (&self.header, facts.request) {
+            let any = |matchers: &[ValueMatcher]| {
+                let wanted = |value: &str| matchers.iter().any(|it| it.matches_text(value));
+                header.any(request, wanted).unwrap_or(false)
+            };
+            return (self.values.is_empty() || any(&self.values)) && !any(&self.not_values);
+        }
         let value = self.value(facts);
         let any = |matchers: &[ValueMatcher]| matchers.iter().any(|it| value.matches(it));
         (self.values.is_empty() || any(&self.values)) && !any(&self.not_values)
@@ -108,7 +115,8 @@ impl Clause {
         let identity = peer.identity.map(|id| id.strip_prefix("spiffe://").unwrap_or(id));
         let text = |text: Option<&'a str>| text.map_or(Value::Absent, |it| Value::Text(it.into()));
         match self.attribute {
-            Attribute::Unsupported => Value::Absent,
+            // Headers have several values and are asked one by one.
+            Attribute::Unsupported | Attribute::Header => Value::Absent,
             Attribute::Principal => text(identity),
             Attribute::Namespace => text(identity.and_then(namespace)),
             Attribute::ServiceAccount => identity
@@ -123,10 +131,6 @@ impl Clause {
             Attribute::Host => text(request.map(|request| request.authority)),
             Attribute::Method => text(request.map(|request| request.method)),
             Attribute::Path => text(request.map(Request::path)),
-            Attribute::Header => request
-                .zip(self.header.as_ref())
-                .and_then(|(request, header)| header.value(request))
-                .map_or(Value::Absent, Value::Text),
         }
     }
 }

@@ -2,8 +2,6 @@
 //!
 //! Regular expressions are RE2's as far as both engines agree, over the whole value.
 
-use std::borrow::Cow;
-
 use http::HeaderName;
 use lateen_mesh::v1;
 use regex::Regex;
@@ -118,9 +116,19 @@ impl Expected {
         Ok(Self { value, invert: message.invert })
     }
 
-    /// What is missing matches nothing, and so matches inverted.
+    /// What is missing matches nothing. Inverted it counts as empty, as Istio tells Envoy
+    /// (`treat_missing_header_as_empty`), unless only presence is asked for.
+    fn matches_missing(&self) -> bool {
+        let as_empty =
+            self.invert && !matches!(self.value, StringMatcher::Present) && self.value.matches("");
+        as_empty != self.invert
+    }
+
     fn matches(&self, value: Option<&str>) -> bool {
-        value.is_some_and(|value| self.value.matches(value)) != self.invert
+        match value {
+            Some(value) => self.value.matches(value) != self.invert,
+            None => self.matches_missing(),
+        }
     }
 
     fn describe(&self) -> String {
@@ -151,7 +159,11 @@ impl HeaderMatcher {
     }
 
     pub(crate) fn matches(&self, request: &Request<'_>) -> bool {
-        self.expected.matches(self.name.value(request).as_deref())
+        // One value that is as asked is enough; inverted, none may be.
+        match self.name.any(request, |value| self.expected.value.matches(value)) {
+            Some(any) => any != self.expected.invert,
+            None => self.expected.matches_missing(),
+        }
     }
 
     pub(crate) fn describe(&self) -> String {
@@ -194,24 +206,23 @@ impl HeaderField {
         }
     }
 
-    /// Its value, several joined by commas.
-    pub(crate) fn value<'a>(&self, request: &Request<'a>) -> Option<Cow<'a, str>> {
+    /// Whether one of its values is as `wanted`, each by itself as Envoy looks at them; `None`: the
+    /// request has none.
+    pub(crate) fn any(
+        &self,
+        request: &Request<'_>,
+        mut wanted: impl FnMut(&str) -> bool,
+    ) -> Option<bool> {
         let name = match self {
-            Self::Authority => return Some(request.authority.into()),
-            Self::Method => return Some(request.method.into()),
-            Self::Path => return Some(request.path_and_query.into()),
-            Self::Scheme => return Some(request.scheme.into()),
+            Self::Authority => return Some(wanted(request.authority)),
+            Self::Method => return Some(wanted(request.method)),
+            Self::Path => return Some(wanted(request.path_and_query)),
+            Self::Scheme => return Some(wanted(request.scheme)),
             Self::Header(name) => name,
         };
-        let mut values = request.headers.get_all(name).iter();
-        let first = String::from_utf8_lossy(values.next()?.as_bytes());
-        let Some(second) = values.next() else { return Some(first) };
-        let mut joined = first.into_owned();
-        for value in std::iter::once(second).chain(values) {
-            joined.push(',');
-            joined.push_str(&String::from_utf8_lossy(value.as_bytes()));
-        }
-        Some(Cow::Owned(joined))
+        let mut values = request.headers.get_all(name).iter().peekable();
+        values.peek()?;
+        Some(values.any(|value| wanted(&String::from_utf8_lossy(value.as_bytes()))))
     }
 }
 

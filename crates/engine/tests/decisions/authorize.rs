@@ -126,8 +126,11 @@ fn every_attribute_is_read() {
         (clause(Path, vec![value(Kind::PathTemplate("/admin/{*}".to_owned()))]), true),
         (clause(Path, vec![value(Kind::Regex("/admin/[a-z]".to_owned()))]), true),
         (clause(Path, vec![value(Kind::Regex("/admin".to_owned()))]), false),
-        (header(vec![exact("a,b")]), true),
-        (header(vec![exact("a")]), false),
+        // Each value by itself.
+        (header(vec![exact("a,b")]), false),
+        (header(vec![exact("a")]), true),
+        (header(vec![exact("b")]), true),
+        (v1::Clause { key: "x-group".to_owned(), ..not(Header, vec![exact("b")]) }, false),
         (clause(Method, vec![exact("POST"), exact("GET")]), true),
         (not(Method, vec![exact("POST")]), true),
         (not(Method, vec![exact("POST"), exact("GET")]), false),

@@ -6,6 +6,7 @@
 
 mod admit;
 mod identify;
+mod method;
 
 use std::rc::Rc;
 use std::sync::Arc;

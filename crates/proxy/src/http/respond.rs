@@ -79,6 +79,9 @@ fn finish_fixed(mut exchange: InProgress, mut response: Response<Bytes>) -> Resp
         exchange.ongoing.captured.request(&exchange.head.headers);
     }
     finish_head(&exchange.downstream, response.headers_mut());
+    if exchange.downstream.one_at_a_time && is_last(&exchange) {
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
     if exchange.ongoing.method == Method::HEAD {
         *response.body_mut() = Bytes::new();
     }
@@ -86,6 +89,25 @@ fn finish_fixed(mut exchange: InProgress, mut response: Response<Bytes>) -> Resp
     exchange.ongoing.bytes_sent = response.body().len() as u64;
     exchange.ongoing.finish();
     response.map(Answer::fixed)
+}
+
+/// Whether an HTTP/1 connection ends with an answer of our own, as Envoy ends it: what comes next is
+/// in doubt, or the rest of a body that nobody reads.
+fn is_last(exchange: &InProgress) -> bool {
+    let doubtful = matches!(
+        exchange.ongoing.reason,
+        Some(
+            Reason::BadRequest
+                | Reason::MissingHost
+                | Reason::BadPath
+                | Reason::Http10
+                | Reason::UnknownTransferEncoding
+                | Reason::UpgradeRefused
+                | Reason::TooManyHeaders
+                | Reason::DownstreamProtocolError
+        )
+    );
+    doubtful || !exchange.source.ended()
 }
 
 fn stream(mut exchange: InProgress, streamed: Streamed) -> Response<Answer> {

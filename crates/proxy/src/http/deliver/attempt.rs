@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, Version, header, request};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header, request};
 use lateen_engine::retry::{Attempt, RetryPolicy};
 use lateen_engine::upstream::Carried;
 
@@ -241,27 +241,21 @@ fn http1_head(mut head: request::Parts, has_body: bool) -> request::Parts {
     if head.headers.contains_key(header::UPGRADE) {
         head.headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
     }
-    if has_body && !head.headers.contains_key(header::CONTENT_LENGTH) {
-        // Said outright: hyper would take a GET for one without a body.
-        head.headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+    if !head.headers.contains_key(header::CONTENT_LENGTH) {
+        if has_body {
+            // Said outright: hyper would take a GET for one without a body.
+            head.headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+        } else if !has_no_body(&head.method) && !head.headers.contains_key(header::UPGRADE) {
+            head.headers.insert(header::CONTENT_LENGTH, number(0));
+        }
     }
-    join_cookies(&mut head.headers);
     head.version = Version::HTTP_11;
     head
 }
 
-/// HTTP/2 may split cookies into several headers; HTTP/1 has one.
-fn join_cookies(headers: &mut HeaderMap) {
-    let mut cookies = headers.get_all(header::COOKIE).iter();
-    if cookies.next().is_none() || cookies.next().is_none() {
-        return;
-    }
-    let values: Vec<&[u8]> =
-        headers.get_all(header::COOKIE).iter().map(HeaderValue::as_bytes).collect();
-    // Joined from valid values by what is valid between them.
-    if let Ok(joined) = HeaderValue::from_bytes(&values.join(&b"; "[..])) {
-        headers.insert(header::COOKIE, joined);
-    }
+/// Methods whose requests are complete without a word about a body.
+fn has_no_body(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD | Method::DELETE | Method::TRACE | Method::CONNECT)
 }
 
 /// `restore`: the peer is native and is to take the request for one of HTTP/1.1.

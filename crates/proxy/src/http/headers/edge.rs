@@ -18,3 +18,38 @@ pub(in crate::http) fn strip_at_edge(headers: &mut HeaderMap) {
         headers.remove(name);
     }
 }
+
+/// What a sidecar takes out of every request: instructions to Envoy that only an internal client may
+/// give, and by default nobody counts as one.
+const INSTRUCTIONS: [&str; 15] = [
+    "force-trace",
+    "hedge-on-per-try-timeout",
+    "internal",
+    "ip-tags",
+    "max-retries",
+    "original-url",
+    "retriable-header-names",
+    "retriable-status-codes",
+    "retry-grpc-on",
+    "retry-on",
+    "upstream-alt-stat-name",
+    "upstream-rq-per-try-timeout-ms",
+    "upstream-rq-timeout-alt-response",
+    "upstream-rq-timeout-ms",
+    "upstream-stream-duration-ms",
+];
+
+/// Takes out the instructions that a client gives about retries, timeouts and tracing.
+pub(in crate::http) fn strip_instructions(headers: &mut HeaderMap) {
+    let given: SmallVec<[HeaderName; 2]> = headers
+        .keys()
+        .filter(|name| {
+            let name = name.as_str().strip_prefix("x-envoy-");
+            name.is_some_and(|name| INSTRUCTIONS.binary_search(&name).is_ok())
+        })
+        .cloned()
+        .collect();
+    for name in given {
+        headers.remove(name);
+    }
+}

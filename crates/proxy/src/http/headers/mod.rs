@@ -4,12 +4,14 @@
 mod client_cert;
 mod edge;
 mod hop;
+mod joined;
 
 pub(super) use client_cert::{forwarded_client_cert, sanitized_client_cert};
-pub(super) use edge::strip_at_edge;
+pub(super) use edge::{strip_at_edge, strip_instructions};
 #[cfg(test)]
 use hop::Hop;
 pub(super) use hop::{strip_request_hop, strip_response_hop};
+pub(super) use joined::join_repeated;
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
@@ -26,13 +28,17 @@ pub(super) mod names {
     names! {
         ATTEMPT_COUNT = "x-envoy-attempt-count";
         DECORATOR_OPERATION = "x-envoy-decorator-operation";
+        CLIENT_TRACE_ID = "x-client-trace-id";
         EXPECTED_TIMEOUT = "x-envoy-expected-rq-timeout-ms";
         EXTERNAL_ADDRESS = "x-envoy-external-address";
         FORWARDED_CLIENT_CERT = "x-forwarded-client-cert";
         FORWARDED_FOR = "x-forwarded-for";
+        FORWARDED_HOST = "x-forwarded-host";
+        FORWARDED_PORT = "x-forwarded-port";
         FORWARDED_PROTO = "x-forwarded-proto";
         GRPC_MESSAGE = "grpc-message";
         GRPC_STATUS = "grpc-status";
+        GRPC_TIMEOUT = "grpc-timeout";
         HTTP2_SETTINGS = "http2-settings";
         KEEP_ALIVE = "keep-alive";
         ORIGINAL_PATH = "x-envoy-original-path";

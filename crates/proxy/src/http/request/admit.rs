@@ -3,14 +3,14 @@
 use std::rc::Rc;
 
 use http::uri::PathAndQuery;
-use http::{HeaderValue, Method, Request, Uri, Version, header};
+use http::{HeaderMap, HeaderValue, Method, Request, Uri, Version, header};
 use hyper::upgrade::OnUpgrade;
 use lateen_engine::settings::Settings;
 
-use super::InProgress;
+use super::{InProgress, method};
 use crate::http::downstream::Downstream;
 use crate::http::exchange::Incoming;
-use crate::http::headers::{names, strip_request_hop, wire_length};
+use crate::http::headers::{join_repeated, names, strip_request_hop, wire_length};
 use crate::http::local::Refusal;
 use crate::http::ongoing::Ongoing;
 use crate::http::upload::Source;
@@ -66,9 +66,19 @@ pub(super) fn admit(exchange: &mut InProgress, settings: &Settings) -> Result<()
     if exchange.head.method == Method::CONNECT {
         return refuse(Reason::UpgradeRefused);
     }
+    if exchange.head.version == Version::HTTP_11 && !method::is_known(&exchange.head.method) {
+        return refuse(Reason::BadRequest);
+    }
     let authority = authority(&exchange.head)?;
     exchange.head.headers.insert(header::HOST, authority.clone());
     exchange.ongoing.authority = authority;
+    if exchange.head.headers.len() != exchange.head.headers.keys_len() {
+        let split_cookies = exchange.head.version == Version::HTTP_2;
+        join_repeated(&mut exchange.head.headers, split_cookies);
+    }
+    if !says_chunked(&exchange.head.headers) {
+        return refuse(Reason::UnknownTransferEncoding);
+    }
 
     let hop = strip_request_hop(&mut exchange.head.headers);
     if hop.other_upgrade {
@@ -87,24 +97,75 @@ pub(super) fn admit(exchange: &mut InProgress, settings: &Settings) -> Result<()
     normalize_path(exchange, settings)
 }
 
-/// The authority of an absolute URI or of HTTP/2, else the one `host` header.
+/// The authority of an absolute URI or of HTTP/2, else the `host` header; several are one, with
+/// commas, as Envoy reads them.
 fn authority(head: &http::request::Parts) -> Result<HeaderValue, Refusal> {
+    let refuse = |reason| Err(Refusal::new(reason));
     if let Some(authority) = head.uri.authority() {
+        // Without a scheme it is a target that begins with no slash.
+        if head.version == Version::HTTP_11 && head.uri.scheme().is_none() {
+            return refuse(Reason::BadRequest);
+        }
         return HeaderValue::from_str(authority.as_str())
             .map_err(|_| Refusal::new(Reason::BadRequest));
     }
     let mut hosts = head.headers.get_all(header::HOST).iter();
-    let Some(host) = hosts.next().filter(|host| !host.is_empty()) else {
-        return Err(Refusal::new(Reason::MissingHost));
-    };
-    // Two hosts invite two readings, and so do bytes that no host has.
-    if hosts.next().is_some() || http::uri::Authority::try_from(host.as_bytes()).is_err() {
-        return Err(Refusal::new(Reason::BadRequest));
+    let Some(host) = hosts.next() else { return refuse(Reason::MissingHost) };
+    if hosts.next().is_some() {
+        let values: Vec<&[u8]> =
+            head.headers.get_all(header::HOST).iter().map(HeaderValue::as_bytes).collect();
+        let joined = HeaderValue::from_bytes(&values.join(&b","[..]));
+        return joined.map_err(|_| Refusal::new(Reason::BadRequest));
+    }
+    if !host.as_bytes().iter().all(|byte| is_of_authority(*byte)) {
+        return refuse(Reason::BadRequest);
     }
     Ok(host.clone())
 }
 
+/// Whether an authority may have this byte: RFC 3986's host, port and user information.
+const fn is_of_authority(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || {
+        matches!(
+            byte,
+            b'-' | b'.'
+                | b'_'
+                | b'~'
+                | b'!'
+                | b'$'
+                | b'&'
+                | b'\''
+                | b'('
+                | b')'
+                | b'*'
+                | b'+'
+                | b','
+                | b';'
+                | b'='
+                | b':'
+                | b'@'
+                | b'%'
+                | b'['
+                | b']'
+        )
+    }
+}
+
+/// Whether the body's transfer coding is one that Envoy takes: `chunked`, and nothing else.
+fn says_chunked(headers: &HeaderMap) -> bool {
+    headers
+        .get_all(header::TRANSFER_ENCODING)
+        .iter()
+        .all(|coding| coding.as_bytes().eq_ignore_ascii_case(b"chunked"))
+}
+
 fn normalize_path(exchange: &mut InProgress, settings: &Settings) -> Result<(), Refusal> {
+    if exchange.head.uri.path() == "*" {
+        // No route is for it: all of them begin with a slash.
+        let server_wide = exchange.head.method == Method::OPTIONS;
+        let reason = if server_wide { Reason::NoRoute } else { Reason::BadRequest };
+        return Err(Refusal::new(reason));
+    }
     let uri = std::mem::take(&mut exchange.head.uri);
     let path = uri.path_and_query().cloned();
     let path = path.unwrap_or_else(|| PathAndQuery::from_static("/"));

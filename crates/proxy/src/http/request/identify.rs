@@ -8,7 +8,7 @@ use lateen_identity::SpiffeId;
 
 use super::InProgress;
 use crate::connection::Direction;
-use crate::http::headers::{append_to_list, names, strip_at_edge};
+use crate::http::headers::{append_to_list, names, strip_at_edge, strip_instructions};
 use crate::telemetry::peer::{METADATA, METADATA_ID};
 use crate::telemetry::trace::{REQUEST_ID, request_id};
 
@@ -27,6 +27,7 @@ fn inbound(exchange: &mut InProgress) {
     let principal = downstream.facts.peer().and_then(|peer| peer.spiffe.as_ref());
     let principal = principal.map(SpiffeId::as_str);
     let headers = &mut exchange.head.headers;
+    strip_instructions(headers);
     let taken = downstream.ctx.telemetry.take_peer(headers, principal);
     exchange.told_metadata = taken.present;
     exchange.ongoing.peer = taken.peer;
@@ -42,6 +43,7 @@ fn inbound(exchange: &mut InProgress) {
 
 fn outbound(exchange: &mut InProgress) {
     let headers = &mut exchange.head.headers;
+    strip_instructions(headers);
     headers.remove(names::FORWARDED_CLIENT_CERT);
     headers.remove(METADATA);
     headers.remove(METADATA_ID);

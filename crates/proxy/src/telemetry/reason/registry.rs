@@ -342,7 +342,13 @@ registry! {
     Http10 = "http_1_0" {
         advice: "Let the client speak HTTP/1.1.",
         side: Downstream, reached: No, flags: DOWNSTREAM_PROTOCOL_ERROR, status: Some(426),
-        text: fixed("low_version", ""),
+        text: fixed("low_version", "Upgrade Required"),
+    }
+    /// The body's transfer coding is not `chunked`.
+    UnknownTransferEncoding = "unknown_transfer_encoding" {
+        advice: "HTTP/1.1 bodies are sent with `content-length` or `transfer-encoding: chunked`.",
+        side: Downstream, reached: No, flags: DOWNSTREAM_PROTOCOL_ERROR, status: Some(501),
+        text: fixed("http1.invalid_transfer_encoding", "Not Implemented"),
     }
     /// The request asks for an upgrade that is not allowed.
     UpgradeRefused = "upgrade_refused" {
@@ -383,8 +389,8 @@ registry! {
     /// The client broke HTTP in the middle of an exchange.
     DownstreamProtocolError = "downstream_protocol_error" {
         advice: "Look at what the client sends.",
-        side: Downstream, reached: Maybe, flags: DOWNSTREAM_PROTOCOL_ERROR, status: None,
-        text: fixed("codec_error", ""),
+        side: Downstream, reached: Maybe, flags: DOWNSTREAM_PROTOCOL_ERROR, status: Some(400),
+        text: fixed("codec_error", "Bad Request"),
     }
     /// The proxy has as many connections as it may have.
     ConnectionLimit = "connection_limit" {
