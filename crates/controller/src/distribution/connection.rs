@@ -40,7 +40,7 @@ pub(super) struct Connection {
 /// What is at the other end.
 pub(super) enum Plane {
     /// A proxy of ours.
-    Native(Native),
+    Native(Box<Native>),
     /// An Envoy.
     Envoy(Box<Envoy>),
 }
@@ -73,7 +73,8 @@ impl Connection {
     /// What its proxy runs on.
     pub(super) fn status(&self) -> ProxyStatus {
         let (is_settled, is_refused) = match &self.plane {
-            Plane::Native(Native { view, .. }) => {
+            Plane::Native(native) => {
+                let view = &native.view;
                 (!view.is_in_flight() && !view.is_stale(), view.held_back() > 0)
             }
             Plane::Envoy(envoy) => {
@@ -88,7 +89,8 @@ impl Connection {
             (true, false) => SyncState::Synced,
         };
         let (data_plane, envoy, pending, hosts) = match &self.plane {
-            Plane::Native(Native { view, .. }) => {
+            Plane::Native(native) => {
+                let view = &native.view;
                 (DataPlane::Native, None, view.pending(), view.hosts())
             }
             Plane::Envoy(envoy) => {

@@ -289,7 +289,7 @@ impl Distributor {
                     has_secrets: caller.is_proven(),
                 };
                 let view = view(id, known, subscribe, &mut self.topics, &mut catalog);
-                Plane::Native(Native { view, delivery: Delivery::new(outlet) })
+                Plane::Native(Box::new(Native { view, delivery: Delivery::new(outlet) }))
             }
             Wants::Kinds { kind, request, beside } => {
                 let has_secrets = caller.is_proven();
@@ -334,7 +334,8 @@ impl Distributor {
 
     fn hear_native(&mut self, id: ConnectionId, event: Event) {
         let Some(connection) = self.connections.get_mut(&id) else { return };
-        let Plane::Native(Native { view, delivery }) = &mut connection.plane else { return };
+        let Plane::Native(native) = &mut connection.plane else { return };
+        let Native { view, delivery } = &mut **native;
         match event {
             Event::Subscriptions { type_url, subscribe, unsubscribe, .. } => {
                 if &*type_url != TYPE_URL {
@@ -465,7 +466,8 @@ impl Distributor {
 
     fn push(&mut self, id: ConnectionId) -> bool {
         let Some(connection) = self.connections.get_mut(&id) else { return false };
-        let Plane::Native(Native { view, delivery }) = &mut connection.plane else { return false };
+        let Plane::Native(native) = &mut connection.plane else { return false };
+        let Native { view, delivery } = &mut **native;
         if !view.is_stale() {
             return false;
         }

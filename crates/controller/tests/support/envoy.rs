@@ -28,6 +28,9 @@ pub struct Seen {
 /// What a client has of one kind: name to version and body.
 pub type Has = BTreeMap<String, (String, Bytes)>;
 
+/// What a client says to a resource that it refuses.
+pub type Refuses = Box<dyn Fn(Kind, &str, &Bytes) -> Option<String> + Send>;
+
 /// See the module.
 pub struct Client {
     requests: UnboundedSender<DeltaDiscoveryRequest>,
@@ -43,7 +46,7 @@ pub struct Client {
     /// Everything that came.
     pub log: Vec<Seen>,
     /// Whether it refuses a response with this resource, and what it says.
-    pub refuses: Box<dyn Fn(Kind, &str, &Bytes) -> Option<String> + Send>,
+    pub refuses: Refuses,
 }
 
 /// A node of a workload, `namespace/name`, as Istio's proxies describe themselves.

@@ -3,6 +3,8 @@
 #![allow(dead_code)]
 
 pub mod envoy;
+pub mod keys;
+pub mod real_envoy;
 pub mod shop;
 
 use std::{
@@ -67,10 +69,16 @@ impl Mesh {
 
     /// Stops the control plane and starts it again at the same address.
     pub async fn restart(&mut self) {
+        self.restart_with(|_| {}).await;
+    }
+
+    /// The same, with other settings.
+    pub async fn restart_with(&mut self, adjust: impl Fn(&mut Settings)) {
         self.stop().await;
         let mut settings = Settings::new(self.yaml(), self.listen, self.state());
         settings.monitoring = SocketAddr::from(([127, 0, 0, 1], 0));
         (self.adjust)(&mut settings);
+        adjust(&mut settings);
         let running = Controller::start(settings).await.expect("it starts");
         self.listen = running.addresses().discovery;
         self.running = Some(running);
@@ -179,7 +187,7 @@ fn trusting(roots: &Path) -> TlsSource {
     })
 }
 
-async fn get(address: SocketAddr, path: &str) -> (u16, String) {
+pub async fn get(address: SocketAddr, path: &str) -> (u16, String) {
     use http_body_util::{BodyExt, Empty};
     let stream = tokio::net::TcpStream::connect(address).await.expect("a connection");
     let io = hyper_util::rt::TokioIo::new(stream);
