@@ -1,9 +1,21 @@
 //! The differential bed: one mesh, one traffic, the native proxy and stock Envoy, compared.
 //!
-//! - [`generate`]: random meshes and requests, and what differs made small.
-//! - [`strip`]: a mesh without one of its fields.
 //! - [`scenario`]: what a scenario says, read and checked (`README.md` explains it).
+//! - [`bed`]: scenarios run on both sides.
+//! - [`side`]: one side: control plane, proxies, backends, clients.
+//! - [`observe`]: what a side saw; [`expectation`], [`compare`]: whether that is right.
+//! - [`differences`]: what `docs/differences.md` declares.
+//! - [`strip`]: a mesh without one of its fields.
+//! - [`generate`]: random meshes and requests, and what differs made small.
+//! - [`run`]: what `./test differential` does.
 
+pub mod bed;
+pub mod compare;
+pub mod differences;
+pub mod expectation;
 pub mod generate;
+pub mod observe;
+pub mod run;
 pub mod scenario;
+pub mod side;
 pub mod strip;

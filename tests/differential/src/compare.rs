@@ -1,0 +1,247 @@
+//! What both sides saw, compared.
+//!
+//! - [`headers`]: headers that may differ, each with its reason.
+//! - [`log`]: fields of the access log that are compared.
+//! - [`statistics`]: distributions.
+
+pub mod headers;
+pub mod log;
+pub mod statistics;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use serde::Serialize;
+
+use crate::observe::{Observed, SeenRequest};
+use crate::scenario::{Exchange, HttpVersion, Scenario};
+use crate::side::protocol::{Engine, Ran};
+use headers::Direction;
+
+/// Something that is not as it should be.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Finding {
+    /// The exchange; empty where the side failed altogether.
+    pub exchange: String,
+    /// Which of its requests, from 0, and which time.
+    pub request: (usize, usize),
+    /// What it is about: `status`, `header server`, `log flags`, …
+    pub about: String,
+    /// Whom it is about.
+    pub between: Between,
+    /// What was seen (on the first side), or expected.
+    pub left: String,
+    /// What was seen (on the second side).
+    pub right: String,
+}
+
+/// Between what something does not agree.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub enum Between {
+    /// The scenario's expectation and a side.
+    Expectation(Engine),
+    /// The sides.
+    Sides,
+    /// A side could not run it.
+    Failure(Engine),
+    /// Something was refused or warned about.
+    Complaint,
+}
+
+impl Finding {
+    /// A side could not run the scenario.
+    #[must_use]
+    pub fn of_side(engine: Engine, error: &anyhow::Error) -> Self {
+        Self {
+            exchange: String::new(),
+            request: (0, 0),
+            about: "side".to_owned(),
+            between: Between::Failure(engine),
+            left: String::new(),
+            right: format!("{error:#}"),
+        }
+    }
+}
+
+impl Finding {
+    /// The control plane counted a refusal, or a proxy warned about something.
+    #[must_use]
+    pub fn complaint(line: String) -> Self {
+        Self {
+            exchange: String::new(),
+            request: (0, 0),
+            about: "complaint".to_owned(),
+            between: Between::Complaint,
+            left: String::new(),
+            right: line,
+        }
+    }
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { exchange, request: (request, time), about, left, right, .. } = self;
+        match self.between {
+            Between::Complaint => write!(f, "complaint: {right}"),
+            Between::Failure(engine) => write!(f, "{} failed: {right}", engine.name()),
+            Between::Expectation(engine) => write!(
+                f,
+                "`{exchange}` [{request}.{time}] {about}: expected {left}, {} has {right}",
+                engine.name()
+            ),
+            Between::Sides => write!(
+                f,
+                "`{exchange}` [{request}.{time}] {about}:\n      first  {left}\n      second {right}"
+            ),
+        }
+    }
+}
+
+/// What differs between two sides.
+#[must_use]
+pub fn sides(scenario: &Scenario, left: &Ran, right: &Ran) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for (number, exchange) in scenario.exchanges.iter().enumerate() {
+        let (Some(left), Some(right)) = (left.exchanges.get(number), right.exchanges.get(number))
+        else {
+            continue;
+        };
+        for (request, (left, right)) in left.0.iter().zip(&right.0).enumerate() {
+            let mut compare = Compare { exchange, at: (request, 0), findings: &mut findings };
+            if is_chance(exchange, request) {
+                compare.distributions(left, right);
+            } else {
+                for (time, (left, right)) in left.iter().zip(right).enumerate() {
+                    compare.at.1 = time;
+                    compare.observed(left, right);
+                }
+            }
+        }
+    }
+    findings
+}
+
+/// Whether the destination of a request is left to chance.
+#[must_use]
+pub fn is_chance(exchange: &Exchange, request: usize) -> bool {
+    match &exchange.bytes {
+        Some(bytes) => bytes.chance,
+        None => exchange.requests.get(request).is_some_and(|request| request.chance),
+    }
+}
+
+struct Compare<'a> {
+    exchange: &'a Exchange,
+    at: (usize, usize),
+    findings: &'a mut Vec<Finding>,
+}
+
+impl Compare<'_> {
+    fn differ(&mut self, about: &str, left: impl fmt::Debug, right: impl fmt::Debug) {
+        self.findings.push(Finding {
+            exchange: self.exchange.name.clone(),
+            request: self.at,
+            about: about.to_owned(),
+            between: Between::Sides,
+            left: format!("{left:?}"),
+            right: format!("{right:?}"),
+        });
+    }
+
+    fn equal<T: PartialEq + fmt::Debug>(&mut self, about: &str, left: T, right: T) {
+        if left != right {
+            self.differ(about, left, right);
+        }
+    }
+
+    /// Destinations by their shares; what reached the same one, one against the other.
+    fn distributions(&mut self, left: &[Observed], right: &[Observed]) {
+        let groups = |all: &[Observed]| {
+            let mut groups: BTreeMap<String, Vec<Observed>> = BTreeMap::new();
+            for observed in all {
+                let key = format!("{} {}", observed.destination(), observed.status);
+                groups.entry(key).or_default().push(observed.clone());
+            }
+            groups
+        };
+        let (left, right) = (groups(left), groups(right));
+        let keys: BTreeSet<&String> = left.keys().chain(right.keys()).collect();
+        let total = |groups: &BTreeMap<String, Vec<Observed>>| groups.values().map(Vec::len).sum();
+        let (all_left, all_right): (usize, usize) = (total(&left), total(&right));
+        for key in keys {
+            let count =
+                |groups: &BTreeMap<String, Vec<Observed>>| groups.get(key).map_or(0, Vec::len);
+            let (here, there) = (count(&left), count(&right));
+            if statistics::differ((here, all_left), (there, all_right)) {
+                let about = format!("share of {key}");
+                self.differ(&about, format!("{here}/{all_left}"), format!("{there}/{all_right}"));
+            }
+            if let (Some([left, ..]), Some([right, ..])) =
+                (left.get(key).map(Vec::as_slice), right.get(key).map(Vec::as_slice))
+            {
+                self.observed(left, right);
+            }
+        }
+    }
+
+    fn observed(&mut self, left: &Observed, right: &Observed) {
+        self.equal("end", left.end, right.end);
+        self.equal("status", left.status, right.status);
+        self.equal("body", &left.body, &right.body);
+        self.equal("certificate", &left.certificate, &right.certificate);
+        self.equal("alpn", &left.alpn, &right.alpn);
+        self.headers("header", Direction::Response, &left.headers, &right.headers);
+        self.headers("trailer", Direction::Response, &left.trailers, &right.trailers);
+        self.equal("destination", left.destination(), right.destination());
+        self.equal("attempts", left.attempts(), right.attempts());
+        if let (Some(left), Some(right)) = (left.last(), right.last()) {
+            self.seen(left, right);
+        }
+        self.equal("log lines", &left.lines, &right.lines);
+        let mut differences = Vec::new();
+        log::compare(&left.log, &right.log, &mut differences);
+        for (about, left, right) in differences {
+            self.differ(&about, left, right);
+        }
+    }
+
+    fn seen(&mut self, left: &SeenRequest, right: &SeenRequest) {
+        self.equal("seen port", left.port, right.port);
+        self.equal("seen tls", left.tls, right.tls);
+        self.equal("seen sni", &left.sni, &right.sni);
+        self.equal("seen peer", &left.peer, &right.peer);
+        self.equal("seen http", version(left.http), version(right.http));
+        self.equal("seen method", &left.method, &right.method);
+        self.equal("seen path", &left.path, &right.path);
+        self.equal("seen authority", &left.authority, &right.authority);
+        self.equal("seen body", &left.body, &right.body);
+        self.headers("seen header", Direction::Request, &left.headers, &right.headers);
+        self.headers("seen trailer", Direction::Request, &left.trailers, &right.trailers);
+    }
+
+    fn headers(
+        &mut self,
+        about: &str,
+        direction: Direction,
+        left: &crate::observe::Headers,
+        right: &crate::observe::Headers,
+    ) {
+        let left = headers::normal(direction, left);
+        let right = headers::normal(direction, right);
+        let names: BTreeSet<&String> = left.keys().chain(right.keys()).collect();
+        for name in names {
+            if left.get(name) != right.get(name) {
+                let about = format!("{about} {name}");
+                self.differ(&about, left.get(name), right.get(name));
+            }
+        }
+    }
+}
+
+fn version(http: Option<HttpVersion>) -> &'static str {
+    match http {
+        None => "bytes",
+        Some(HttpVersion::Http1) => "HTTP/1.1",
+        Some(HttpVersion::Http2) => "HTTP/2",
+    }
+}

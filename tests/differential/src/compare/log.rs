@@ -1,0 +1,52 @@
+//! The fields of the access log that are compared.
+
+use std::collections::BTreeMap;
+
+/// Fields that are compared. Left out of what is logged: `attempts`, which is compared at the
+/// backends.
+const COMPARED: &[&str] = &[
+    "code",
+    "flags",
+    "details",
+    "route",
+    "cluster",
+    "sni",
+    "protocol",
+    "method",
+    "path",
+    "authority",
+    "received",
+    "sent",
+    "peer",
+    "tls",
+];
+
+/// An entry of the log.
+pub type Entry = BTreeMap<String, String>;
+
+/// Compares the entries of one request; what differs goes to `out` as field, left, right.
+pub fn compare(left: &[Entry], right: &[Entry], out: &mut Vec<(String, String, String)>) {
+    if left.len() != right.len() {
+        let count = |all: &[Entry]| format!("{} entries: {all:?}", all.len());
+        out.push(("log".to_owned(), count(left), count(right)));
+        return;
+    }
+    for (left, right) in left.iter().zip(right) {
+        for field in COMPARED {
+            let (left, right) = (normal(field, left), normal(field, right));
+            if left != right {
+                out.push((format!("log {field}"), left, right));
+            }
+        }
+    }
+}
+
+fn normal(field: &str, entry: &Entry) -> String {
+    let value = entry.get(field).map(String::as_str).unwrap_or_default();
+    // Where stock Envoy needs two clusters for one destination, the second has a suffix.
+    let value = match field {
+        "cluster" => value.trim_end_matches(";http").trim_end_matches(";tcp"),
+        _ => value,
+    };
+    value.to_owned()
+}

@@ -1,0 +1,70 @@
+//! All scenarios on both sides.
+
+use std::time::Instant;
+
+use super::Located;
+use crate::bed::{Bed, Outcome};
+use crate::compare::Finding;
+use crate::differences::{self, Difference};
+use crate::side::protocol::Engine;
+
+/// Findings of one scenario that are printed; the rest is counted.
+const PRINTED: usize = 12;
+
+/// Runs all; whether everything was as it should be.
+///
+/// # Errors
+/// When the bed cannot be started.
+pub fn run(engines: &[Engine], scenarios: &[Located], verbose: bool) -> anyhow::Result<bool> {
+    let started = Instant::now();
+    let declared = differences::read()?;
+    let mut bed = Bed::start(engines)?;
+    println!("started in {:.1?}: {}", started.elapsed(), names(engines));
+    let started = Instant::now();
+    let (mut bad, mut exchanges, mut switch, mut exchanging) = (0, 0, 0, 0);
+    for (folder, scenario) in scenarios {
+        let outcome = bed.run(scenario).unwrap_or_else(|error| Outcome {
+            findings: vec![Finding::of_side(engines[0], &error)],
+            ..Outcome::default()
+        });
+        exchanges += scenario.exchanges.len();
+        switch += outcome.ran.iter().map(|(_, ran)| ran.switch).max().unwrap_or(0);
+        exchanging += outcome.ran.iter().map(|(_, ran)| ran.exchanging).max().unwrap_or(0);
+        if verbose {
+            println!("{}", serde_json::to_string_pretty(&outcome.ran)?);
+        }
+        let mut findings = outcome.findings;
+        findings.retain(|finding| !is_declared(&declared, &scenario.name, finding));
+        for complaint in bed.complaints()? {
+            findings.push(Finding::complaint(complaint));
+        }
+        if findings.is_empty() {
+            println!("ok   {}", scenario.name);
+            continue;
+        }
+        bad += 1;
+        println!("FAIL {} ({})\n     {}", scenario.name, scenario.why, folder.display());
+        for finding in findings.iter().take(PRINTED) {
+            println!("   - {finding}");
+        }
+        if findings.len() > PRINTED {
+            println!("   … and {} more", findings.len() - PRINTED);
+        }
+    }
+    let count = scenarios.len();
+    println!(
+        "{count} scenarios, {exchanges} exchanges in {:.1?} (switching {switch} ms, exchanging \
+         {exchanging} ms): {} as they should be, {bad} not",
+        started.elapsed(),
+        count - bad,
+    );
+    Ok(bad == 0)
+}
+
+fn is_declared(declared: &[Difference], scenario: &str, finding: &Finding) -> bool {
+    declared.iter().any(|difference| difference.allows(scenario, finding))
+}
+
+fn names(engines: &[Engine]) -> String {
+    engines.iter().map(|engine| engine.name()).collect::<Vec<_>>().join(" and ")
+}
