@@ -50,9 +50,7 @@ pub(super) fn forward(
         return Forwarding::Respond(503);
     }
     let targets: Vec<Target> = drawn.iter().map(|it| Target::new(context, at, it)).collect();
-    if let Some(status) =
-        targets[0].answered.filter(|_| targets.iter().all(|it| it.answered == targets[0].answered))
-    {
+    if let Some(status) = answer_of_all(&targets) {
         return Forwarding::Respond(status);
     }
     note_mixed(context, at, rule, &targets, out);
@@ -77,7 +75,7 @@ pub(super) fn forward(
         cluster_specifier: Some(specifier),
         cluster_not_found_response_code: not_found(drawn[0]).into(),
         timeout: Some(millis(rule.timeout_ms)),
-        max_stream_duration: Some(grpc_limit(rule.timeout_ms)),
+        max_stream_duration: grpc_limit(rule.timeout_ms),
         retry_policy: rule.retries.as_ref().and_then(retry::policy),
         ..to_cluster("")
     };
@@ -170,13 +168,14 @@ fn authority(rule: &v1::HttpRule) -> Option<String> {
     rewrite.or_else(|| headers::authority(rule.request_headers.as_ref()))
 }
 
-/// A caller's `grpc-timeout` counts where it is shorter than the rule's. (What would limit just the
-/// time to the answer, `max_grpc_timeout`, is deprecated.)
-fn grpc_limit(timeout_ms: u64) -> MaxStreamDuration {
-    MaxStreamDuration {
-        grpc_timeout_header_max: Some(millis(timeout_ms)),
+/// Without a timeout of the rule, a caller's `grpc-timeout` counts. With one Envoy can have the one or
+/// the other: as soon as a route has a `max_stream_duration` its `timeout` is not looked at any more
+/// (and `max_grpc_timeout`, which would have both, is deprecated).
+fn grpc_limit(timeout_ms: u64) -> Option<MaxStreamDuration> {
+    (timeout_ms == 0).then(|| MaxStreamDuration {
+        grpc_timeout_header_max: Some(millis(0)),
         ..MaxStreamDuration::default()
-    }
+    })
 }
 
 fn rewrite(action: &mut RouteAction, rewrite: Option<&v1::Rewrite>, path: Option<&v1::PathMatch>) {
