@@ -18,6 +18,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use lateen_mesh::encoded::Version;
 use lateen_mesh::name::Name;
 use lateen_mesh::v1::{self, resource::Body};
 use rustc_hash::FxHashMap;
@@ -97,7 +98,7 @@ impl Lowering {
         pool: &mut Pool,
         changes: impl IntoIterator<Item = (Name, Option<Arc<v1::Resource>>)>,
     ) -> Effects {
-        let changes = self.take(changes);
+        let changes = self.take(changes, pool);
         if changes.is_empty() {
             return Effects::default();
         }
@@ -126,10 +127,11 @@ impl Lowering {
     fn take(
         &mut self,
         changes: impl IntoIterator<Item = (Name, Option<Arc<v1::Resource>>)>,
+        pool: &mut Pool,
     ) -> BTreeMap<Name, Option<Arc<v1::Resource>>> {
         let mut before: BTreeMap<Name, Option<Arc<v1::Resource>>> = BTreeMap::new();
         for (name, resource) in changes {
-            let old = self.model.set(name.clone(), resource);
+            let old = self.model.set(&name, resource, pool);
             before.entry(name).or_insert(old);
         }
         before.retain(|name, old| self.model.get(name) != old.as_ref());
@@ -196,8 +198,9 @@ impl Lowering {
 
     fn lower(&mut self, units: &BTreeSet<Unit>, pool: &mut Pool) -> Effects {
         let defaults = default_settings();
-        let mut made: BTreeMap<(Kind, Arc<str>), Vec<u8>> = BTreeMap::new();
+        let mut made: BTreeSet<(Kind, Arc<str>)> = BTreeSet::new();
         let mut gone: BTreeSet<(Kind, Arc<str>)> = BTreeSet::new();
+        let mut effects = Effects::default();
         for unit in units {
             let mut out = Output::default();
             let context = Context {
@@ -208,9 +211,12 @@ impl Lowering {
             self.lower_unit(&context, unit, &mut out);
             let mut resources = Vec::with_capacity(out.made.len());
             for (kind, name, body) in out.made {
-                let name = pool.name(&name);
-                resources.push((kind, Arc::clone(&name)));
-                made.insert((kind, name), body);
+                let id = (kind, pool.name(&name));
+                if self.store(&id, body, pool) {
+                    effects.changed.push(id.clone());
+                }
+                made.insert(id.clone());
+                resources.push(id);
             }
             let now = Made { resources: resources.into(), problems: out.problems.into() };
             let before = if now.resources.is_empty() && now.problems.is_empty() {
@@ -220,22 +226,25 @@ impl Lowering {
             };
             gone.extend(before.into_iter().flat_map(|made| made.resources.into_vec()));
         }
-        let mut effects = Effects::default();
-        for (id, body) in made {
-            gone.remove(&id);
-            let (version, body) = pool.body(body);
-            let (kind, name) = &id;
-            let known = &mut self.resources[kind.index()];
-            if known.get(name).is_none_or(|known| known.version != version) {
-                known.insert(Arc::clone(name), Resource { name: Arc::clone(name), version, body });
-                effects.changed.push(id);
-            }
-        }
-        for id in gone {
+        for id in gone.into_iter().filter(|id| !made.contains(id)) {
             self.resources[id.0.index()].remove(&id.1);
             effects.removed.push(id);
         }
+        effects.changed.sort();
         effects
+    }
+
+    /// Whether the resource is new, or has other bytes.
+    fn store(&mut self, id: &(Kind, Arc<str>), body: Vec<u8>, pool: &mut Pool) -> bool {
+        let (kind, name) = id;
+        let known = &mut self.resources[kind.index()];
+        let version = Version::of(&body);
+        let is_new = known.get(name).is_none_or(|known| known.version != version);
+        if is_new {
+            let body = pool.body(version, body);
+            known.insert(Arc::clone(name), Resource { name: Arc::clone(name), version, body });
+        }
+        is_new
     }
 
     fn lower_unit(&self, context: &Context<'_>, unit: &Unit, out: &mut Output) {

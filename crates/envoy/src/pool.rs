@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use lateen_mesh::encoded::Version;
+use lateen_mesh::name::Name;
 use rustc_hash::{FxHashMap, FxHashSet};
+
+use crate::lowering::Entry;
 
 /// Interns names and bodies of resources across lowerings. What nobody else holds any more is
 /// forgotten from time to time ([`Pool::sweep`]).
@@ -12,6 +15,8 @@ use rustc_hash::{FxHashMap, FxHashSet};
 pub struct Pool {
     bodies: FxHashMap<Version, Bytes>,
     names: FxHashSet<Arc<str>>,
+    model_names: FxHashSet<Arc<Name>>,
+    entries: FxHashSet<Arc<Entry>>,
     sweep_at: usize,
 }
 
@@ -19,12 +24,10 @@ pub struct Pool {
 const SWEEP_FLOOR: usize = 4096;
 
 impl Pool {
-    /// Those bytes, shared with everybody who has them, and their version.
-    pub fn body(&mut self, bytes: Vec<u8>) -> (Version, Bytes) {
-        let version = Version::of(&bytes);
+    /// The bytes of that version, shared with everybody who has them.
+    pub fn body(&mut self, version: Version, bytes: Vec<u8>) -> Bytes {
         self.make_room();
-        let body = self.bodies.entry(version).or_insert_with(|| bytes.into_boxed_slice().into());
-        (version, body.clone())
+        self.bodies.entry(version).or_insert_with(|| bytes.into_boxed_slice().into()).clone()
     }
 
     /// That name, shared with everybody who has it.
@@ -38,12 +41,26 @@ impl Pool {
         name
     }
 
+    /// That name of a model resource.
+    pub(crate) fn model_name(&mut self, name: Name) -> Arc<Name> {
+        self.make_room();
+        shared(&mut self.model_names, name)
+    }
+
+    /// That entry of a directory.
+    pub(crate) fn entry(&mut self, entry: Entry) -> Arc<Entry> {
+        self.make_room();
+        shared(&mut self.entries, entry)
+    }
+
     /// Forgets what nobody else holds.
     pub fn sweep(&mut self) {
         self.bodies.retain(|_, body| !body.is_unique());
-        self.names.retain(|name| Arc::strong_count(name) > 1);
         self.bodies.shrink_to_fit();
-        self.names.shrink_to_fit();
+        // Entries hold names.
+        sweep(&mut self.entries);
+        sweep(&mut self.model_names);
+        sweep(&mut self.names);
         self.sweep_at = 2 * self.len();
     }
 
@@ -54,8 +71,22 @@ impl Pool {
     }
 
     fn len(&self) -> usize {
-        self.bodies.len() + self.names.len()
+        self.bodies.len() + self.names.len() + self.model_names.len() + self.entries.len()
     }
+}
+
+fn shared<T: std::hash::Hash + Eq>(known: &mut FxHashSet<Arc<T>>, value: T) -> Arc<T> {
+    if let Some(known) = known.get(&value) {
+        return Arc::clone(known);
+    }
+    let value = Arc::new(value);
+    known.insert(Arc::clone(&value));
+    value
+}
+
+fn sweep<T: std::hash::Hash + Eq + ?Sized>(known: &mut FxHashSet<Arc<T>>) {
+    known.retain(|value| Arc::strong_count(value) > 1);
+    known.shrink_to_fit();
 }
 
 #[cfg(test)]
@@ -65,9 +96,9 @@ mod tests {
     #[test]
     fn equal_bytes_and_names_are_shared_until_nobody_has_them() {
         let mut pool = Pool::default();
-        let (version, one) = pool.body(b"one".to_vec());
-        let (same, again) = pool.body(b"one".to_vec());
-        assert_eq!(version, same);
+        let version = Version::of(b"one");
+        let one = pool.body(version, b"one".to_vec());
+        let again = pool.body(version, b"one".to_vec());
         assert_eq!(one.as_ptr(), again.as_ptr());
         let name = pool.name("a");
         assert!(Arc::ptr_eq(&name, &pool.name("a")));

@@ -13,14 +13,17 @@ use crate::Pool;
 
 type Hosts = BTreeSet<Arc<str>>;
 
+/// Hardly ever more than one, sorted.
+type Few = Vec<Arc<str>>;
+
 /// The entries of all slices.
 #[derive(Debug, Default)]
 pub(crate) struct Directory {
-    entries: FxHashMap<Arc<str>, Entry>,
+    entries: FxHashMap<Arc<str>, Arc<Entry>>,
     slices: BTreeMap<(String, u32), Vec<Arc<str>>>,
-    aliases: FxHashMap<Arc<str>, Hosts>,
-    addresses: FxHashMap<IpAddr, Hosts>,
-    local: FxHashMap<u32, Hosts>,
+    aliases: FxHashMap<Arc<str>, Few>,
+    addresses: FxHashMap<IpAddr, Few>,
+    local: FxHashMap<u32, Few>,
     /// Real blocks.
     blocks: BTreeSet<(Arc<str>, Block)>,
     ports: BTreeMap<u16, OnPort>,
@@ -46,7 +49,7 @@ impl OnPort {
 }
 
 /// An entry before and after.
-pub(crate) type EntryChange = (Option<Entry>, Option<Entry>);
+pub(crate) type EntryChange = (Option<Arc<Entry>>, Option<Arc<Entry>>);
 
 impl Directory {
     /// Takes changed and removed slices, and says which entries are others now.
@@ -59,7 +62,7 @@ impl Directory {
         for (key, _) in &slices {
             for host in self.slices.remove(key).into_iter().flatten() {
                 if let Some(entry) = self.entries.get(&host) {
-                    changes.insert(host, (Some(entry.clone()), None));
+                    changes.insert(host, (Some(Arc::clone(entry)), None));
                 }
             }
         }
@@ -68,6 +71,7 @@ impl Directory {
             let mut hosts = Vec::with_capacity(slice.entries.len());
             for message in &slice.entries {
                 let entry = Entry::new(message, pool);
+                let entry = pool.entry(entry);
                 let host = Arc::clone(&entry.host);
                 let before = self.entries.get(&host).cloned();
                 hosts.push(Arc::clone(&host));
@@ -84,7 +88,7 @@ impl Directory {
             }
             if let Some(after) = after {
                 self.index(after);
-                self.entries.insert(Arc::clone(host), after.clone());
+                self.entries.insert(Arc::clone(host), Arc::clone(after));
             }
         }
         changes.into_values().collect()
@@ -93,17 +97,17 @@ impl Directory {
     fn index(&mut self, entry: &Entry) {
         let host = &entry.host;
         for alias in &entry.aliases {
-            self.aliases.entry(Arc::clone(alias)).or_default().insert(Arc::clone(host));
+            insert(self.aliases.entry(Arc::clone(alias)).or_default(), host);
         }
         for block in &entry.blocks {
             if block.is_single() {
-                self.addresses.entry(block.address).or_default().insert(Arc::clone(host));
+                insert(self.addresses.entry(block.address).or_default(), host);
             } else {
                 self.blocks.insert((Arc::clone(host), *block));
             }
         }
         if entry.local_offset > 0 {
-            self.local.entry(entry.local_offset).or_default().insert(Arc::clone(host));
+            insert(self.local.entry(entry.local_offset).or_default(), host);
         }
         for (port, protocol) in &entry.ports {
             let on_port = self.ports.entry(*port).or_default();
@@ -149,12 +153,12 @@ impl Directory {
 
     /// The entry of a host or a pattern.
     pub(crate) fn entry(&self, host: &str) -> Option<&Entry> {
-        self.entries.get(host)
+        self.entries.get(host).map(Arc::as_ref)
     }
 
     /// Every entry, in no order.
     pub(crate) fn entries(&self) -> impl Iterator<Item = &Entry> {
-        self.entries.values()
+        self.entries.values().map(Arc::as_ref)
     }
 
     /// Who has a port.
@@ -174,22 +178,26 @@ impl Directory {
 
     /// Entries with this single address, by host.
     pub(crate) fn with_address(&self, address: IpAddr) -> impl Iterator<Item = &Entry> {
-        self.all(self.addresses.get(&address))
+        self.few(self.addresses.get(&address))
     }
 
     /// Entries with this offset in the client's /16, by host.
     pub(crate) fn with_offset(&self, offset: u32) -> impl Iterator<Item = &Entry> {
-        self.all(self.local.get(&offset))
+        self.few(self.local.get(&offset))
     }
 
     /// Entries with real blocks, and those blocks.
     pub(crate) fn blocks(&self) -> impl Iterator<Item = (&Entry, Block)> {
-        self.blocks.iter().filter_map(|(host, block)| Some((self.entries.get(host)?, *block)))
+        self.blocks.iter().filter_map(|(host, block)| Some((self.entry(host)?, *block)))
     }
 
     /// Those entries, by host.
     pub(crate) fn all<'d>(&'d self, hosts: Option<&'d Hosts>) -> impl Iterator<Item = &'d Entry> {
-        hosts.into_iter().flatten().filter_map(|host| self.entries.get(host))
+        hosts.into_iter().flatten().filter_map(|host| self.entry(host))
+    }
+
+    fn few<'d>(&'d self, hosts: Option<&'d Few>) -> impl Iterator<Item = &'d Entry> {
+        hosts.into_iter().flatten().filter_map(|host| self.entry(host))
     }
 
     /// The domains by which an entry is known on a port: those that no other entry has a better
@@ -214,14 +222,14 @@ impl Directory {
     ) -> impl Iterator<Item = (Known, &'d Entry)> {
         let claimed = Claimed::new(domain, settings);
         let mut candidates: Vec<&Entry> = Vec::new();
-        candidates.extend(self.entries.get(claimed.name));
-        candidates.extend(self.all(self.aliases.get(claimed.name)));
+        candidates.extend(self.entry(claimed.name));
+        candidates.extend(self.few(self.aliases.get(claimed.name)));
         if let Some(full) = &claimed.full {
-            candidates.extend(self.entries.get(full.as_str()));
-            candidates.extend(self.all(self.aliases.get(full.as_str())));
+            candidates.extend(self.entry(full));
+            candidates.extend(self.few(self.aliases.get(full.as_str())));
         }
         let below = claimed.name.strip_prefix("*.");
-        candidates.extend(below.and_then(|host| self.entries.get(host)));
+        candidates.extend(below.and_then(|host| self.entry(host)));
         candidates.extend(claimed.address.into_iter().flat_map(|it| self.with_address(it)));
         candidates.extend(claimed.offset.into_iter().flat_map(|it| self.with_offset(it)));
         let known: Vec<_> =
@@ -295,9 +303,16 @@ fn local_offset(domain: &str) -> Option<u32> {
     Some(u32::from(third.parse::<u8>().ok()?) << 8 | u32::from(fourth.parse::<u8>().ok()?))
 }
 
-fn remove<K: std::hash::Hash + Eq>(index: &mut FxHashMap<K, Hosts>, key: &K, host: &Arc<str>) {
+fn insert(hosts: &mut Few, host: &Arc<str>) {
+    if let Err(at) = hosts.binary_search(host) {
+        hosts.reserve_exact(1);
+        hosts.insert(at, Arc::clone(host));
+    }
+}
+
+fn remove<K: std::hash::Hash + Eq>(index: &mut FxHashMap<K, Few>, key: &K, host: &Arc<str>) {
     if let Some(hosts) = index.get_mut(key) {
-        hosts.remove(host);
+        hosts.retain(|known| known != host);
         if hosts.is_empty() {
             index.remove(key);
         }

@@ -9,7 +9,7 @@ use lateen_mesh::v1::{self, EntryKind, Protocol};
 use crate::Pool;
 
 /// A host, where it is, and its ports.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Entry {
     pub(crate) host: Arc<str>,
     pub(crate) kind: EntryKind,

@@ -8,11 +8,12 @@ use lateen_mesh::name::Name;
 use lateen_mesh::v1::{self, resource::Body};
 
 use super::directory::Directory;
+use crate::Pool;
 
 /// The model resources that a scope or a workload sees, by name.
 #[derive(Debug, Default)]
 pub(crate) struct Model {
-    resources: BTreeMap<Name, Arc<v1::Resource>>,
+    resources: BTreeMap<Arc<Name>, Arc<v1::Resource>>,
     /// What exists, from the slices of the directory.
     pub(crate) directory: Directory,
 }
@@ -62,7 +63,7 @@ impl Model {
     /// What the workload accepts, and the resource's name.
     pub(crate) fn inbound(&self) -> Option<(&Name, &v1::Inbound)> {
         let first = Name::Inbound { namespace: String::new(), name: String::new() };
-        let (name, resource) = self.resources.range(first..).next()?;
+        let (name, resource) = self.resources.range::<Name, _>(first..).next()?;
         match resource.body.as_ref()? {
             Body::Inbound(inbound) => Some((name, inbound)),
             _ => None,
@@ -87,7 +88,7 @@ impl Model {
             subset: subset.to_owned(),
         };
         let range = name(port.unwrap_or(0), "")..;
-        self.resources.range(range).map(|(name, _)| name).take_while(move |found| {
+        self.resources.range::<Name, _>(range).map(|(name, _)| &**name).take_while(move |found| {
             matches!(found, Name::Destination { host: of, port: at, .. }
                 if *of == host && port.is_none_or(|port| port == *at))
         })
@@ -95,8 +96,8 @@ impl Model {
 
     /// Names and listeners of a gateway.
     pub(crate) fn gateways(&self) -> impl Iterator<Item = (u16, &v1::GatewayListener)> {
-        self.resources.range(Name::Gateway(0)..).map_while(|(name, resource)| {
-            match (name, resource.body.as_ref()?) {
+        self.resources.range::<Name, _>(Name::Gateway(0)..).map_while(|(name, resource)| {
+            match (&**name, resource.body.as_ref()?) {
                 (Name::Gateway(port), Body::Gateway(listener)) => Some((*port, listener)),
                 _ => None,
             }
@@ -105,7 +106,7 @@ impl Model {
 
     /// Every name.
     pub(super) fn names(&self) -> impl Iterator<Item = &Name> {
-        self.resources.keys()
+        self.resources.keys().map(|name| &**name)
     }
 
     /// The user's objects that a resource came from.
@@ -121,12 +122,13 @@ impl Model {
     /// Stores or removes; returns what was there before.
     pub(super) fn set(
         &mut self,
-        name: Name,
+        name: &Name,
         resource: Option<Arc<v1::Resource>>,
+        pool: &mut Pool,
     ) -> Option<Arc<v1::Resource>> {
         match resource {
-            Some(resource) => self.resources.insert(name, resource),
-            None => self.resources.remove(&name),
+            Some(resource) => self.resources.insert(pool.model_name(name.clone()), resource),
+            None => self.resources.remove(name),
         }
     }
 }
