@@ -69,6 +69,8 @@ def main():
     done = sum(statuses.values())
     print(f"requests: {done + len(errors)} total, {len(errors)} errored, 0 timeout")
     print("status codes: " + ", ".join(f"{statuses[kind]} {kind}xx" for kind in (2, 3, 4, 5)))
+    kinds = collections.Counter(type(error).__name__ for error in errors)
+    print("errors: " + ", ".join(f"{count} {kind}" for kind, count in kinds.items()))
     for error in errors[:10]:
         print(repr(error))
 

@@ -1,5 +1,6 @@
 //! Load by other programs: a fixed rate of requests, and what became of each.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::process::Command;
 use std::time::Duration;
@@ -79,6 +80,16 @@ impl Load {
         Ok(Self { program, seconds })
     }
 
+    /// Waits for the end of the program that connects again, which says of what kind its errors were.
+    ///
+    /// # Errors
+    /// When it takes too long, or prints no result.
+    pub fn finish_with_errors(mut self) -> anyhow::Result<(Outcome, BTreeMap<String, u64>)> {
+        self.program.ended(Duration::from_secs(u64::from(self.seconds) + 30))?;
+        let report = self.program.output();
+        Ok((parse(&report)?, parse_errors(&report)))
+    }
+
     /// Waits for its end.
     ///
     /// # Errors
@@ -87,6 +98,17 @@ impl Load {
         self.program.ended(Duration::from_secs(u64::from(self.seconds) + 30))?;
         parse(&self.program.output())
     }
+}
+
+/// Reads `errors: 3 ConnectionRefusedError, 1 EOFError`, the line of the program that connects again.
+fn parse_errors(report: &str) -> BTreeMap<String, u64> {
+    let line = report.lines().find_map(|line| line.strip_prefix("errors: ")).unwrap_or_default();
+    line.split(", ")
+        .filter_map(|part| {
+            let (count, kind) = part.split_once(' ')?;
+            Some((kind.to_owned(), count.parse().ok()?))
+        })
+        .collect()
 }
 
 /// Reads the two lines of h2load's report that count:
