@@ -146,7 +146,7 @@ impl<R: Fn(&Draft) -> bool, D: FnMut(&Draft) -> bool> Search<R, D> {
         place.iter().fold(&*root.value(&mut self.draft), |value, step| step.of(value))
     }
 
-    /// Shortens texts of exchanges: paths and header values.
+    /// Shortens texts of exchanges: paths and header values. Names are names.
     fn texts(&mut self) {
         for at in 0..self.draft.exchanges.len() {
             let root = Root::Exchange(at);
@@ -189,6 +189,11 @@ impl Root {
 }
 
 impl Step {
+    /// Whether a text there is not said to anybody.
+    fn is_name(&self) -> bool {
+        matches!(self, Self::Field(name) if matches!(name.as_str(), "name" | "service" | "place"))
+    }
+
     fn of<'v>(&self, value: &'v Value) -> &'v Value {
         match self {
             Self::Field(name) => &value[name.as_str()],
@@ -234,6 +239,7 @@ fn texts(value: &Value, place: &mut Vec<Step>) -> Vec<Vec<Step>> {
         let below = step.of(value);
         place.push(step);
         match below {
+            Value::String(_) if place.last().is_some_and(Step::is_name) => {}
             Value::String(text) if text.len() > 1 => found.push(place.clone()),
             _ => found.extend(texts(below, place)),
         }

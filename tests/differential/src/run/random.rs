@@ -1,18 +1,20 @@
 //! Random meshes and requests.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crate::bed::Bed;
+use crate::compare::Finding;
 use crate::generate;
 use crate::scenario::Scenario;
 use crate::side::protocol::Engine;
 
 /// How often a difference is tried to be made smaller.
-const SHRINKS: usize = 400;
+const SHRINKS: usize = 150;
 
-/// Runs the scenarios of this number and the following ones until the time is over or one differs;
-/// whether none did.
+/// Runs the scenarios of this number and the following ones until the time is over; whether none
+/// differed.
 ///
 /// # Errors
 /// When the bed cannot be started, or something ended.
@@ -21,6 +23,7 @@ pub fn run(engines: &[Engine], seed: u64, minutes: f64, found: &Path) -> anyhow:
     let limit = Duration::from_secs_f64(minutes * 60.0);
     let started = Instant::now();
     let (mut count, mut exchanges, mut unusable, mut bad) = (0, 0, 0, 0);
+    let mut seen = BTreeSet::new();
     println!("seed {seed}");
     let mut number = seed;
     while started.elapsed() < limit {
@@ -37,14 +40,18 @@ pub fn run(engines: &[Engine], seed: u64, minutes: f64, found: &Path) -> anyhow:
         };
         count += 1;
         exchanges += scenario.exchanges.len();
-        let mut said: Vec<String> = outcome.findings.iter().map(ToString::to_string).collect();
-        said.extend(bed.complaints()?);
-        if said.is_empty() {
-            continue;
-        }
+        let mut findings = outcome.findings;
+        findings.extend(bed.complaints()?.into_iter().map(Finding::complaint));
+        let Some(first) = findings.first() else { continue };
         bad += 1;
-        println!("seed {}: {} findings, the first: {}", number - 1, said.len(), said[0]);
-        report(&mut bed, &scenario, found)?;
+        println!("seed {}: {} findings", number - 1, findings.len());
+        for finding in &findings {
+            println!("   - {finding}");
+        }
+        // One of each kind is made small; that takes as long as many scenarios.
+        if seen.insert(kind(first)) {
+            report(&mut bed, &scenario, first, found)?;
+        }
     }
     println!(
         "{count} random scenarios, {exchanges} exchanges in {:.1?} ({unusable} unusable), from seed \
@@ -54,11 +61,30 @@ pub fn run(engines: &[Engine], seed: u64, minutes: f64, found: &Path) -> anyhow:
     Ok(bad == 0)
 }
 
+/// What makes two findings the same kind of difference.
+fn kind(finding: &Finding) -> String {
+    let brief = |text: &str| text.chars().take(24).collect::<String>();
+    format!("{} {} {}", finding.about, brief(&finding.left), brief(&finding.right))
+}
+
 /// Makes a difference small, prints it and writes it as a scenario.
-fn report(bed: &mut Bed, scenario: &Scenario, found: &Path) -> anyhow::Result<()> {
-    let smaller = generate::smaller(scenario, SHRINKS, |scenario| {
-        bed.run(scenario).is_ok_and(|outcome| !outcome.findings.is_empty())
-    })?;
+fn report(
+    bed: &mut Bed,
+    scenario: &Scenario,
+    finding: &Finding,
+    found: &Path,
+) -> anyhow::Result<()> {
+    let mut differs = |scenario: &Scenario| {
+        let outcome = bed.run(scenario);
+        outcome.is_ok_and(|outcome| outcome.findings.iter().any(|it| kind(it) == kind(finding)))
+    };
+    let mut scenario = scenario.clone();
+    let mut alone = scenario.clone();
+    alone.exchanges.retain(|exchange| exchange.name == finding.exchange);
+    if !alone.exchanges.is_empty() && differs(&alone) {
+        scenario = alone;
+    }
+    let smaller = generate::smaller(&scenario, SHRINKS, differs)?;
     let small = smaller.scenario;
     let folder = found.join(&small.name);
     small.write(&folder)?;
