@@ -33,6 +33,7 @@ fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
         ("lateen-envoy", &["lateen-mesh"]),
         ("lateen-proxy", &["lateen-mesh", "lateen-engine", "lateen-xds", "lateen-identity"]),
         ("lateen-agent", &["lateen-mesh", "lateen-xds", "lateen-identity", "lateen-proxy"]),
+        ("lateen-capture", &[]),
     ])
 }
 
@@ -138,6 +139,8 @@ fn decisions_take_time_randomness_and_names_by_argument() {
     absent("compiler", &forbidden, "the compiler has no clock, no randomness and no I/O");
     absent("mesh", &forbidden, "the model is data");
     absent("envoy", &forbidden, "the lowering has no clock, no randomness and no I/O");
+    absent("capture", &forbidden, "rules are rendered from settings and texts alone");
+    absent("capture", &["std::process", "println!"], "who runs programs is `lateen capture`");
 }
 
 #[test]
