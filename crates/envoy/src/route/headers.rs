@@ -84,6 +84,13 @@ fn option(name: &str, value: String, action: HeaderAppendAction) -> HeaderValueO
     }
 }
 
+/// Names of headers whose values have commands, which are not carried out.
+pub(super) fn with_commands(operations: Option<&v1::HeaderOperations>) -> Vec<&str> {
+    let headers = operations.into_iter().flat_map(|it| it.set.iter().chain(&it.add));
+    let with = headers.filter(|header| header.value.replace("%%", "").contains('%'));
+    with.map(|header| header.name.as_str()).collect()
+}
+
 /// Users double a literal `%`; a single one is kept as it is too, since commands are not honoured.
 fn literal(value: &str) -> String {
     value.replace("%%", "%").replace('%', "%%")

@@ -17,6 +17,7 @@ pub(super) fn lower(
     out: &mut Output,
 ) {
     let objects = context.model.objects(at.name);
+    note_commands(objects, rule, out);
     if rule.matches.is_empty() {
         routes.push(route(context, at, rule, None, out));
         return;
@@ -34,6 +35,22 @@ pub(super) fn lower(
             continue;
         }
         routes.push(route(context, at, rule, Some(matched), out));
+    }
+}
+
+/// As in the native proxy, values of headers are what is written.
+fn note_commands(objects: &[v1::ObjectRef], rule: &v1::HttpRule, out: &mut Output) {
+    let backends = match &rule.action {
+        Some(Action::Forward(forward)) => forward.backends.as_slice(),
+        Some(Action::Redirect(_) | Action::DirectResponse(_)) | None => &[],
+    };
+    let of_backends = backends.iter().flat_map(|it| [&it.request_headers, &it.response_headers]);
+    for operations in [&rule.request_headers, &rule.response_headers].into_iter().chain(of_backends)
+    {
+        for header in headers::with_commands(operations.as_ref()) {
+            let why = format!("commands are not carried out: {header} is sent as it is written");
+            out.problem(objects, rule.origin.as_ref(), why);
+        }
     }
 }
 
