@@ -8,7 +8,7 @@ use envoy_types::pb::envoy::config::cluster::v3::cluster::{
 };
 use envoy_types::pb::envoy::config::cluster::v3::{CircuitBreakers, Cluster, circuit_breakers};
 use envoy_types::pb::envoy::config::core::v3::{
-    Http1ProtocolOptions, Http2ProtocolOptions, HttpProtocolOptions as CommonHttpProtocolOptions,
+    Address, Http1ProtocolOptions, Http2ProtocolOptions, HttpProtocolOptions as CommonHttpProtocolOptions,
     UpstreamHttpProtocolOptions,
 };
 use envoy_types::pb::envoy::extensions::clusters::dns::v3::DnsCluster;
@@ -24,7 +24,7 @@ use lateen_mesh::v1::{self, Discovery, Protocol, load_balancing};
 use prost::Message;
 
 use crate::lowering::{Context, DestinationKey, Output, object_of};
-use crate::message::{ads, any, millis, socket_address_of_name, uint32};
+use crate::message::{ads, any, millis, socket_address, socket_address_of_name, uint32};
 use crate::names::{self, Carried};
 use crate::route::config_path;
 use crate::tls::{UpstreamTls, Version, upstream, version};
@@ -135,7 +135,7 @@ fn put(
         }
         Discovery::Dns => {
             cluster.cluster_discovery_type = Some(dns());
-            load_assignment = Some(targets(&cluster.name, destination));
+            load_assignment = Some(targets(context, &cluster.name, destination));
         }
         Discovery::Passthrough => {
             cluster.cluster_discovery_type = discovery_type(DiscoveryType::OriginalDst);
@@ -165,7 +165,11 @@ fn dns() -> ClusterDiscoveryType {
     })
 }
 
-fn targets(name: &str, destination: &v1::Destination) -> ClusterLoadAssignment {
+fn targets(
+    context: &Context<'_>,
+    name: &str,
+    destination: &v1::Destination,
+) -> ClusterLoadAssignment {
     let labels = &destination.subset_labels;
     let selected = destination
         .dns
@@ -173,10 +177,10 @@ fn targets(name: &str, destination: &v1::Destination) -> ClusterLoadAssignment {
         .filter(|target| labels.iter().all(|(name, value)| target.labels.get(name) == Some(value)));
     let lb_endpoints = selected.map(|target| LbEndpoint {
         endpoint: Some(Endpoint {
-            address: Some(socket_address_of_name(&target.host, target.port)),
+            address: Some(target_address(context, target)),
             ..Endpoint::default()
         }),
-        metadata: Some(endpoints::metadata("", target.mesh_tls)),
+        metadata: Some(endpoints::metadata("", &target.labels, target.mesh_tls)),
         load_balancing_weight: Some(uint32(target.weight.max(1))),
         ..LbEndpoint::default()
     });
@@ -186,6 +190,16 @@ fn targets(name: &str, destination: &v1::Destination) -> ClusterLoadAssignment {
             lb_endpoints: lb_endpoints.collect(),
             ..LocalityLbEndpoints::default()
         }],
+    }
+}
+
+fn target_address(context: &Context<'_>, target: &v1::DnsTarget) -> Address {
+    let port = u16::try_from(target.port).unwrap_or_default();
+    match target.host.parse() {
+        Ok(address) => {
+            socket_address(address, endpoints::dialled(context.placement.capture, address, port))
+        }
+        Err(_) => socket_address_of_name(&target.host, port),
     }
 }
 

@@ -58,11 +58,11 @@ pub(crate) fn ads(initial_fetch_timeout: Option<u64>) -> ConfigSource {
 }
 
 /// A name, or an address, with a port.
-pub(crate) fn socket_address_of_name(host: &str, port: u32) -> Address {
+pub(crate) fn socket_address_of_name(host: &str, port: u16) -> Address {
     Address {
         address: Some(address::Address::SocketAddress(SocketAddress {
             address: host.to_owned(),
-            port_specifier: Some(socket_address::PortSpecifier::PortValue(port)),
+            port_specifier: Some(socket_address::PortSpecifier::PortValue(port.into())),
             ..SocketAddress::default()
         })),
     }
