@@ -137,6 +137,36 @@ async fn an_envoy_follows_a_mesh_of_many_virtual_hosts() {
 }
 
 #[tokio::test]
+async fn a_table_may_grow_until_its_virtual_hosts_are_resources_and_shrink_again() {
+    if !is_alone("a_table_may_grow_until_its_virtual_hosts_are_resources_and_shrink_again") {
+        return;
+    }
+    let mesh = shop(0).await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut envoy = Envoy::start(&mesh, "sidecar", "shop/web-1", folder.path()).await;
+    envoy.live().await;
+    for round in 0..3 {
+        let many = (0..40).map(|index| service("shop", &format!("r{round}-{index}"), &[]));
+        mesh.write("grown.yaml", &many.collect::<Vec<_>>().join("---"));
+        shows!(envoy, routes, &format!("80/r{round}-39.shop.svc.cluster.local:80"));
+        mesh.write("route.yaml", &virtual_service("db", "db", "api"));
+        shows!(envoy, routes, "shop/virtual-service/db");
+        synced(&mesh).await;
+        envoy.is_well().await;
+        mesh.delete("route.yaml");
+        mesh.delete("grown.yaml");
+        let deadline = tokio::time::Instant::now() + support::LIMIT;
+        while envoy.routes().await.contains("\"80/") {
+            assert!(tokio::time::Instant::now() < deadline, "{}", envoy.routes().await);
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+        shows!(envoy, routes, "\"db.shop.svc.cluster.local:80\"");
+        synced(&mesh).await;
+        envoy.is_well().await;
+    }
+}
+
+#[tokio::test]
 async fn a_gateway_is_served() {
     if !is_alone("a_gateway_is_served") {
         return;

@@ -95,11 +95,13 @@ impl Envoy {
         let path = folder.join(format!("{name}.json"));
         std::fs::write(&path, bootstrap.to_string()).expect("it is written");
         let mut command = Command::new(lateen_testkit::envoy::binary().expect("an Envoy"));
-        command
-            .arg("--config-path")
-            .arg(&path)
-            .args(["--concurrency", "1", "--disable-hot-restart", "-l", "info"])
-            .args(["--component-log-level", "upstream:warning,config:info"]);
+        command.arg("--config-path").arg(&path).args([
+            "--concurrency",
+            "1",
+            "--disable-hot-restart",
+            "-l",
+            "info",
+        ]);
         let program = Program::start(name, command, folder).expect("it starts");
         Self { program, admin }
     }

@@ -262,25 +262,50 @@ impl Lane {
             }
             None => self.fill(tables, limit, &mut load),
         }
-        let mut gone = Vec::new();
-        if with_removals && !is_trial {
+        let gone = if with_removals && !is_trial {
             self.fill_removals(tables, &mut load);
-            gone = std::mem::take(&mut self.gone);
-        }
-        if load.is_empty() && gone.is_empty() && !std::mem::take(&mut self.is_awaited) {
+            std::mem::take(&mut self.gone)
+        } else {
+            Vec::new()
+        };
+        if load.is_empty() && gone.is_empty() && !self.is_awaited {
             return None;
         }
         self.is_awaited = false;
+        Some(self.depart(load, gone, is_trial))
+    }
+
+    /// A response that only takes away, which then is in flight.
+    pub(super) fn next_removals(&mut self, tables: Tables<'_>) -> Option<Update> {
+        if self.flight.is_some() || !self.is_open {
+            return None;
+        }
+        let mut load = Load::default();
+        self.fill_removals(tables, &mut load);
+        let gone = std::mem::take(&mut self.gone);
+        (!load.is_empty() || !gone.is_empty()).then(|| self.depart(load, gone, false))
+    }
+
+    /// Names of what is to be taken away.
+    pub(super) fn removals<'a>(&'a self, tables: Tables<'a>) -> impl Iterator<Item = &'a Arc<str>> {
+        let numbered = PARTS.into_iter().flat_map(move |part| {
+            let numbers = self.marks[part as usize].removed.iter();
+            numbers.map(move |number| tables[part as usize].name(number))
+        });
+        numbered.chain(&self.gone)
+    }
+
+    fn depart(&mut self, load: Load, gone: Vec<Arc<str>>, is_trial: bool) -> Update {
         let Load { resources, mut removed, items, bytes, holds_owed } = load;
         removed.extend(gone.iter().cloned());
         self.flight = Some(Flight { items, gone, holds_owed, is_trial, bytes });
-        Some(Update {
-            type_url: Arc::default(),
+        Update {
+            type_url: self.kind.type_url().into(),
             resources,
             removed,
             system_version: Arc::default(),
             tag: 0,
-        })
+        }
     }
 
     /// What is in flight and is there.

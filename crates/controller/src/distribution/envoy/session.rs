@@ -9,6 +9,7 @@
 //! Virtual hosts are taken with their route configuration; nobody asks for them by name:
 //! - Envoy asks for the kind once on a stream, naming nothing. Whenever a route configuration is
 //!   answered that Envoy did not have, its virtual hosts are sent after it, again if need be.
+//! - When they are put back into their route configuration, they are taken away right before it comes.
 //! - Where there are none, `<route configuration>/~none` is said to be gone, which ends the
 //!   listener's warming; an empty response does not.
 
@@ -22,6 +23,7 @@ use super::{
     bits::Bits,
     lane::{Item, Lane, PARTS, Tables},
     lowered::{Lowered, routes_of},
+    table::Content,
 };
 use crate::status::SyncState;
 
@@ -47,9 +49,13 @@ impl<'a> Parts<'a> {
 
     /// Whether a route configuration's virtual hosts are resources of their own.
     fn uses_virtual_hosts(self, routes: &str) -> bool {
-        self.find(Kind::Routes, routes)
-            .and_then(|item| self.tables(Kind::Routes)[item.part as usize].content(item.number))
-            .is_some_and(|content| has_virtual_host_source(&content.body))
+        self.routes(routes).is_some_and(|content| has_virtual_host_source(&content.body))
+    }
+
+    /// A route configuration.
+    fn routes(self, name: &str) -> Option<&'a Content> {
+        let item = self.find(Kind::Routes, name)?;
+        self.tables(Kind::Routes)[item.part as usize].content(item.number)
     }
 
     /// The virtual hosts of a route configuration.
@@ -157,6 +163,14 @@ impl Session {
             if !self.may_follow(kind) {
                 break;
             }
+            if kind == Kind::Routes && self.joins_hosts(parts) {
+                // What Envoy has of them it would keep, and find twice when they are parted again.
+                if self.lane(Kind::VirtualHost).is_in_flight() {
+                    break;
+                }
+                let tables = parts.tables(Kind::VirtualHost);
+                updates.extend(self.lane_mut(Kind::VirtualHost).next_removals(tables));
+            }
             let with_removals = match kind {
                 Kind::Cluster | Kind::Endpoints => self.may_take_away(kind),
                 _ => true,
@@ -165,7 +179,7 @@ impl Session {
             let Some(update) = self.lane_mut(kind).next(tables, limit, with_removals) else {
                 continue;
             };
-            updates.push(Update { type_url: kind.type_url().into(), ..update });
+            updates.push(update);
             if kind == Kind::Cluster {
                 self.warm(parts);
             }
@@ -263,6 +277,16 @@ impl Session {
         let users = [Kind::Listener, Kind::Routes, Kind::VirtualHost];
         self.lane(Kind::Cluster).is_current()
             && users.into_iter().all(|kind| self.lane(kind).is_settled())
+    }
+
+    /// Whether virtual hosts that the client has are a part of their route configuration now.
+    fn joins_hosts(&self, parts: Parts<'_>) -> bool {
+        let lane = self.lane(Kind::VirtualHost);
+        lane.is_open()
+            && lane.removals(parts.tables(Kind::VirtualHost)).any(|name| {
+                let routes = routes_of(name).and_then(|routes| parts.routes(routes));
+                routes.is_some_and(|content| !has_virtual_host_source(&content.body))
+            })
     }
 
     /// New or changed clusters wait for their endpoints, though these are as they were.
