@@ -4,7 +4,8 @@
 //!
 //! ```text
 //! directory → source ──batches──→ distribution thread ──cuts──→ streams ──→ proxies
-//!                                  (compiler, views)            (xDS over TLS)
+//!                                  (compiler, views,            (xDS over TLS)
+//!                                   lowerings for Envoys)
 //!                                        │ accounts, trust domains
 //!                                        ├──────→ tokens, accounts in the state folder
 //!                                        └──────→ certificates (the same port)
@@ -12,7 +13,7 @@
 //!
 //! - `distribution`: the one thread that owns the compiler and says who gets what. Everything
 //!   that a client sees comes from one state of the compiler: a cut.
-//! - `stream`, `node`: the native stream's end of the xDS server.
+//! - `stream`, `node`: the streams' end of the xDS server, for proxies of ours and for Envoys.
 //! - `authentication`: who calls, by token or by client certificate.
 //! - `certificates`: Istio's certificate service.
 //! - `listener`, `serving`: TCP and TLS, the server's own certificate.
