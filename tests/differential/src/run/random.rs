@@ -44,6 +44,8 @@ pub fn run(engines: &[Engine], seed: u64, minutes: f64, found: &Path) -> anyhow:
         findings.extend(bed.complaints()?.into_iter().map(Finding::complaint));
         let Some(first) = findings.first() else { continue };
         bad += 1;
+        let whole = Scenario { name: format!("{}-whole", scenario.name), ..scenario.clone() };
+        whole.write(&found.join(&whole.name))?;
         println!("seed {}: {} findings", number - 1, findings.len());
         for finding in &findings {
             println!("   - {finding}");

@@ -9,12 +9,15 @@ use super::protocol::Engine;
 /// Where a side finds the files of a scenario, at the same path on both sides.
 pub const FILES: &str = "/mnt";
 
-/// Every address is local; names are resolved by the side itself; `/mnt` is the side's own.
+/// Every address is local; names are resolved by the side itself; `/mnt` is the side's own, and so
+/// are temporary files, whose names may come from process ids.
 const SET_UP: &str = r#"
 set -e
 ip link set lo up
 ip route add local 0.0.0.0/0 dev lo
 mount -t tmpfs tmpfs /mnt
+mkdir /mnt/tmp
+export TMPDIR=/mnt/tmp
 printf 'nameserver 127.0.0.1\noptions ndots:1 timeout:1 attempts:1\n' > /mnt/resolv.conf
 printf '127.0.0.1 localhost\n' > /mnt/hosts
 mount --bind /mnt/resolv.conf /etc/resolv.conf
