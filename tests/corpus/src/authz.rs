@@ -18,17 +18,7 @@ use crate::tally::{Tally, Verdict};
 /// Runs the requests of one file.
 pub fn run(file: &Path, tally: &mut Tally) -> anyhow::Result<()> {
     let case = case::read(file)?;
-    let mut objects = Objects::default();
-    objects.add_all(list(&case, "policies"));
-    objects.add_mesh_config(&case["meshConfig"]);
-    let workload = &case["workload"];
-    let client = Client {
-        role: Role::Sidecar,
-        namespace: text(workload, "namespace").to_owned(),
-        name: "workload".to_owned(),
-        labels: labels(workload, "labels"),
-        ..Client::default()
-    };
+    let (objects, client) = read(&case);
     let plan = objects.plan(&client);
     for request in list(&case, "requests") {
         let name = format!("{}#{}", text(&case, "name"), request["id"]);
@@ -42,6 +32,22 @@ pub fn run(file: &Path, tally: &mut Tally) -> anyhow::Result<()> {
         tally.record(&name, verdict);
     }
     Ok(())
+}
+
+/// The objects of a file, and the workload that its requests come to.
+pub fn read(case: &Value) -> (Objects, Client) {
+    let mut objects = Objects::default();
+    objects.add_all(list(case, "policies"));
+    objects.add_mesh_config(&case["meshConfig"]);
+    let workload = &case["workload"];
+    let client = Client {
+        role: Role::Sidecar,
+        namespace: text(workload, "namespace").to_owned(),
+        name: "workload".to_owned(),
+        labels: labels(workload, "labels"),
+        ..Client::default()
+    };
+    (objects, client)
 }
 
 /// Asks the engine about one request, as the proxy does.

@@ -3,13 +3,16 @@
 //! The cases are data that others wrote (`simulation`: where a call ends up; `authz`: whether a
 //! request is allowed). They go through the compiler, the encoded messages of the native stream and
 //! the calls of the engine that the proxy itself makes. The runner decides nothing: it asks, and
-//! compares what it is told with what the case expects.
+//! compares what it is told with what the case expects. `authz-envoy` asks a stock Envoy with the
+//! same policies, lowered, in the engine's place.
 //!
 //! A case is left out only when its objects use a field, a value, a kind or a feature flag that is
 //! not honoured yet, by the account of fields that `lateen-api` keeps.
 
 mod authz;
 mod case;
+mod envoy;
+mod iptables;
 mod mesh;
 mod simulation;
 mod tally;
@@ -35,6 +38,9 @@ struct Arguments {
 enum Kind {
     Simulation,
     Authz,
+    /// The cases of `authz`, decided by a stock Envoy.
+    AuthzEnvoy,
+    Iptables,
 }
 
 fn main() -> ExitCode {
@@ -54,11 +60,11 @@ fn run(arguments: &Arguments) -> anyhow::Result<bool> {
     let files = case::files(&arguments.folder)?;
     anyhow::ensure!(!files.is_empty(), "{} holds no cases", arguments.folder.display());
     let mut tally = tally::Tally::new(arguments.passed);
-    for file in &files {
-        match arguments.kind {
-            Kind::Simulation => simulation::run(file, &mut tally)?,
-            Kind::Authz => authz::run(file, &mut tally)?,
-        }
+    match arguments.kind {
+        Kind::Simulation => files.iter().try_for_each(|file| simulation::run(file, &mut tally))?,
+        Kind::Authz => files.iter().try_for_each(|file| authz::run(file, &mut tally))?,
+        Kind::AuthzEnvoy => envoy::run(&files, &mut tally)?,
+        Kind::Iptables => files.iter().try_for_each(|file| iptables::run(file, &mut tally))?,
     }
     Ok(tally.close())
 }

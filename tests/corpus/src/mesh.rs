@@ -3,8 +3,10 @@
 use std::sync::Arc;
 
 use lateen_api::{Kind, Object, Severity};
-use lateen_compiler::{Change, Client, Compiler, Options};
+use lateen_compiler::{Change, Client, Compiler, Options, Output};
 use lateen_engine::{Cut, Plan, Resources};
+use lateen_mesh::name::Name;
+use lateen_mesh::v1;
 use serde_json::{Value, json};
 
 /// The objects of a case, read as if from files.
@@ -65,12 +67,8 @@ impl Objects {
     /// Compiles the objects and gives the plan of one client: what the control plane would send, as
     /// bytes, and what the proxy would make of them.
     pub fn plan(&self, client: &Client) -> anyhow::Result<Arc<Plan>> {
-        let mut compiler = Compiler::new(Options::default());
-        compiler.apply(self.objects.iter().cloned().map(Arc::new).map(Change::Upsert));
-        let scope = compiler.scope(client);
-        let roots = compiler.roots(scope, client);
-        let upserts = compiler
-            .closure(scope, roots)
+        let upserts = self
+            .outputs(client)
             .into_iter()
             .map(|(name, output)| (name.to_string(), output.encoded.bytes.clone()))
             .collect();
@@ -78,5 +76,19 @@ impl Objects {
         Resources::default()
             .apply(&cut)
             .map_err(|rejected| anyhow::anyhow!("the plan is rejected: {rejected:?}"))
+    }
+
+    /// Compiles the objects and gives what one client would be sent, decoded.
+    pub fn closure(&self, client: &Client) -> anyhow::Result<Vec<(Name, Arc<v1::Resource>)>> {
+        let outputs = self.outputs(client).into_iter();
+        outputs.map(|(name, output)| Ok((name, Arc::new(output.encoded.decode()?)))).collect()
+    }
+
+    fn outputs(&self, client: &Client) -> Vec<(Name, Arc<Output>)> {
+        let mut compiler = Compiler::new(Options::default());
+        compiler.apply(self.objects.iter().cloned().map(Arc::new).map(Change::Upsert));
+        let scope = compiler.scope(client);
+        let roots = compiler.roots(scope, client);
+        compiler.closure(scope, roots).into_iter().collect()
     }
 }
