@@ -154,8 +154,28 @@ fn namespace(identity: &str) -> Option<&str> {
 
 /// `<namespace>/<account>`. Segments around `sa/<account>` are tolerated, as Istio's are.
 fn service_account(identity: &str) -> Option<String> {
-    let namespace = namespace(identity)?;
-    let (_, rest) = identity.split_once("/sa/")?;
-    let account = rest.split('/').next()?;
+    let (_, rest) = identity.split_once("/ns/")?;
+    let (namespace, rest) = rest.split_once('/')?;
+    let mut segments = rest.split('/').skip_while(|segment| *segment != "sa");
+    let account = segments.nth(1)?;
     Some(format!("{namespace}/{account}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn accounts_stand_behind_the_namespace() {
+        for (identity, expected) in [
+            ("td/ns/shop/sa/web", Some("shop/web")),
+            ("td/ns/sa/sa/web", Some("sa/web")),
+            ("td/ns/shop/x/sa/web/y", Some("shop/web")),
+            ("td/ns/shop", None),
+            ("td/ns/shop/sa", None),
+            ("web", None),
+        ] {
+            assert_eq!(service_account(identity).as_deref(), expected, "{identity}");
+        }
+    }
 }

@@ -1,8 +1,12 @@
-//! URI templates: `{*}` is one segment, `{**}` any rest.
+//! URI templates: `{*}` is one segment, `{**}` any rest, both of the characters that Envoy takes for
+//! those of a path (RFC 3986's `pchar`).
 
 use regex::Regex;
 
 use crate::route::whole;
+
+/// What may stand in a segment.
+const SEGMENT: &str = "a-zA-Z0-9\\-._~%!$&'()*+,;:@=";
 
 /// The template as an expression over the whole path.
 ///
@@ -16,9 +20,9 @@ pub(super) fn compile(template: &str) -> Result<Regex, String> {
         let (name, after) = operator
             .split_once('}')
             .ok_or_else(|| format!("path template {template:?}: a brace is not closed"))?;
-        pattern.push_str(match name {
-            "*" => "[^/]+",
-            "**" => ".*",
+        pattern.push_str(&match name {
+            "*" => format!("[{SEGMENT}]+"),
+            "**" => format!("[{SEGMENT}/]*"),
             _ => return Err(format!("path template {template:?}: {{{name}}} is no operator")),
         });
         rest = after;
@@ -45,6 +49,9 @@ mod tests {
             ("/store/{**}/cart", "/store/cart", false),
             ("/store/{**}/cart", "/store/foo/bar/cart", true),
             ("/a.b/{*}", "/aXb/c", false),
+            ("/a/{*}", "/a/b=*@%2F", true),
+            ("/a/{*}", "/a/b[0]", false),
+            ("/a/{**}", "/a/b[0]", false),
         ] {
             let matched = compile(template).expect("template").is_match(path);
             assert_eq!(matched, expected, "{template} {path}");
