@@ -176,9 +176,13 @@ fn secret(name: &str) -> Option<(String, String)> {
     }
 }
 
+/// Milliseconds after which a listener goes on without a secret that is not there, so that its
+/// other servers serve; this one refuses handshakes until it comes.
+const SECRET_TIMEOUT: u64 = 1_000;
+
 /// A secret that the control plane sends.
 fn delivered_secret(name: String) -> SdsSecretConfig {
-    SdsSecretConfig { name, sds_config: Some(ads(None)) }
+    SdsSecretConfig { name, sds_config: Some(ads(Some(SECRET_TIMEOUT))) }
 }
 
 fn file(path: &str) -> DataSource {

@@ -56,8 +56,8 @@ pub(super) fn escape(text: &str) -> String {
 }
 
 /// What may stand in a segment of a path, for Envoy's URI templates: the characters of RFC 3986's
-/// `pchar` but for `*`.
-const SEGMENT: &str = "a-zA-Z0-9\\-._~%!$&'()+,;:@=";
+/// `pchar`.
+const SEGMENT: &str = "a-zA-Z0-9\\-._~%!$&'()*+,;:@=";
 
 /// A URI template (`{*}` is one segment, `{**}` any rest) as the expression that Envoy's matcher of
 /// templates makes of it; `None` for any other use of braces.
