@@ -115,6 +115,10 @@ impl Count {
     /// A connection of opaque bytes was opened, goes on, or has ended.
     pub(super) fn tcp(&mut self, place: Place, entry: &TcpAccessLogEntry) {
         let Some(common) = &entry.common_properties else { return };
+        // At this moment the handshake with the client may not have ended: who it is is not known.
+        if common.access_log_type() == AccessLogType::TcpUpstreamConnected {
+            return;
+        }
         let number = tag(&common.custom_tags, "connection");
         if !self.open.contains_key(number) {
             let read = self.read(place, common);

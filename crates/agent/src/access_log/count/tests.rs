@@ -187,12 +187,12 @@ fn connections_count_while_they_are_open() {
         count.tcp(Place(Direction::Outbound), &tcp(number, kind, received, sent));
         tcp_totals(&telemetry)
     };
-    assert_eq!(log("1", TcpUpstreamConnected, 0, 0), [1, 0, 0, 0]);
     assert_eq!(log("1", TcpPeriodic, 10, 100), [1, 0, 10, 100]);
+    assert_eq!(log("2", TcpUpstreamConnected, 0, 0), [1, 0, 10, 100], "of whom is not known yet");
     assert_eq!(log("2", TcpConnectionEnd, 5, 5), [2, 1, 15, 105], "without any before");
     assert_eq!(log("1", TcpPeriodic, 30, 100), [2, 1, 35, 105]);
     assert_eq!(log("1", TcpConnectionEnd, 31, 101), [2, 2, 36, 106]);
-    assert_eq!(log("3", TcpUpstreamConnected, 0, 0), [3, 2, 36, 106]);
+    assert_eq!(log("3", TcpPeriodic, 0, 0), [3, 2, 36, 106]);
     count.envoy_ended();
     assert_eq!(tcp_totals(&telemetry), [3, 3, 36, 106], "what an Envoy had open ends with it");
 }
