@@ -64,6 +64,19 @@ impl Finding {
 }
 
 impl Finding {
+    /// What it is about and between whom, for a summary.
+    #[must_use]
+    pub fn class(&self) -> String {
+        match self.between {
+            Between::Sides => format!("the sides differ: {}", self.about),
+            Between::Expectation(engine) => {
+                format!("not as expected on {}: {}", engine.name(), self.about)
+            }
+            Between::Failure(engine) => format!("{} failed", engine.name()),
+            Between::Complaint => "complaints".to_owned(),
+        }
+    }
+
     /// The control plane counted a refusal, or a proxy warned about something.
     #[must_use]
     pub fn complaint(line: String) -> Self {

@@ -49,6 +49,9 @@ pub struct Scenario {
     /// Workloads and servers that refuse connections.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub refusing: Vec<String>,
+    /// Workloads and servers that never answer an attempt to connect.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hanging: Vec<String>,
     /// What is exchanged, one after another.
     pub exchanges: Vec<Exchange>,
     /// The mesh: file names and texts. Not part of `exchanges.yaml`.

@@ -114,8 +114,7 @@ impl Side {
         );
         self.names.set(&scenario.dns);
         self.stage.clear();
-        let backends =
-            Backends::open(&prepared.backends, &scenario.refusing, &self.stage, &self.keys)?;
+        let backends = Backends::open(&prepared.backends, scenario, &self.stage, &self.keys)?;
         self.mesh.switch(prepared).await?;
         let switch = milliseconds(started);
         let mut ran = Ran { switch, ..Ran::default() };

@@ -41,6 +41,13 @@ const TABLE: &[(&str, Direction, Compared, &str)] = &[
     ("x-envoy-peer-metadata", Request, Presence, "names the program that runs"),
     ("x-envoy-peer-metadata", Response, Presence, "names the program that runs"),
     (
+        "x-envoy-peer-metadata-id",
+        Request,
+        Presence,
+        "names the address with which the program was started; a native proxy learns its own later",
+    ),
+    ("x-lateen-reason", Response, Nothing, "stock Envoy has no reason codes"),
+    (
         "transfer-encoding",
         Request,
         Nothing,

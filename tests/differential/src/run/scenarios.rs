@@ -1,5 +1,6 @@
 //! All scenarios on both sides.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 use super::Located;
@@ -21,6 +22,7 @@ pub fn run(engines: &[Engine], scenarios: &[Located], verbose: bool) -> anyhow::
     let mut bed = Bed::start(engines)?;
     println!("started in {:.1?}: {}", started.elapsed(), names(engines));
     let started = Instant::now();
+    let mut abouts: BTreeMap<String, BTreeSet<&str>> = BTreeMap::new();
     let (mut bad, mut exchanges, mut switch, mut exchanging) = (0, 0, 0, 0);
     for (folder, scenario) in scenarios {
         let outcome = bed.run(scenario).unwrap_or_else(|error| Outcome {
@@ -47,9 +49,16 @@ pub fn run(engines: &[Engine], scenarios: &[Located], verbose: bool) -> anyhow::
         for finding in findings.iter().take(PRINTED) {
             println!("   - {finding}");
         }
+        for finding in &findings {
+            abouts.entry(finding.class()).or_default().insert(&scenario.name);
+        }
         if findings.len() > PRINTED {
             println!("   … and {} more", findings.len() - PRINTED);
         }
+    }
+    for (about, names) in &abouts {
+        let some: Vec<&str> = names.iter().copied().take(4).collect();
+        println!("{:4} {about}: {}", names.len(), some.join(", "));
     }
     let count = scenarios.len();
     println!(

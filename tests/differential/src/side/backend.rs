@@ -10,6 +10,7 @@ mod http2;
 mod raw;
 pub mod stage;
 
+use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 
 use anyhow::Context;
@@ -18,47 +19,59 @@ use tokio::task::JoinSet;
 
 use super::protocol::BackendPlace;
 use super::tls::Keys;
+use crate::scenario::Scenario;
 use accept::Connection;
 use stage::Stage;
 
 /// The listening backends of a scenario; dropped, they listen no more.
 pub struct Backends {
     tasks: JoinSet<()>,
+    /// Listeners that accept nobody, each with the one connection that waits for it.
+    _hanging: Vec<(TcpListener, TcpStream)>,
 }
 
 impl Backends {
-    /// Listens at every place but those that refuse.
+    /// Listens at every place but those that refuse; those that hang accept nobody.
     ///
     /// # Errors
     /// When an address cannot be bound.
     pub fn open(
         places: &[BackendPlace],
-        refusing: &[String],
+        scenario: &Scenario,
         stage: &Arc<Stage>,
         keys: &Arc<Keys>,
     ) -> anyhow::Result<Self> {
         let mut tasks = JoinSet::new();
-        for place in places.iter().filter(|place| !refusing.contains(&place.name)) {
-            let listen = || -> std::io::Result<TcpListener> {
-                let socket = match place.address.is_ipv4() {
-                    true => TcpSocket::new_v4()?,
-                    false => TcpSocket::new_v6()?,
-                };
-                socket.set_reuseaddr(true)?;
-                socket.bind(place.address)?;
-                socket.listen(1024)
-            };
-            let listener =
-                listen().with_context(|| format!("{} at {}", place.name, place.address))?;
+        let mut hanging = Vec::new();
+        for place in places.iter().filter(|place| !scenario.refusing.contains(&place.name)) {
+            let at = || format!("{} at {}", place.name, place.address);
+            if scenario.hanging.contains(&place.name) {
+                // The kernel drops who wants to connect while the queue of this listener is full.
+                let listener = listen(place.address, 0).with_context(at)?;
+                let first = TcpStream::connect(place.address).with_context(at)?;
+                hanging.push((listener, first));
+                continue;
+            }
+            let listener = listen(place.address, 1024).with_context(at)?;
             tasks.spawn(serve(listener, place.clone(), Arc::clone(stage), Arc::clone(keys)));
         }
-        Ok(Self { tasks })
+        Ok(Self { tasks, _hanging: hanging })
     }
 
     /// Closes the listeners and every connection.
     pub async fn close(mut self) {
         self.tasks.shutdown().await;
     }
+}
+
+fn listen(address: SocketAddr, backlog: u32) -> std::io::Result<TcpListener> {
+    let socket = match address.is_ipv4() {
+        true => TcpSocket::new_v4()?,
+        false => TcpSocket::new_v6()?,
+    };
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(backlog)
 }
 
 async fn serve(listener: TcpListener, place: BackendPlace, stage: Arc<Stage>, keys: Arc<Keys>) {
