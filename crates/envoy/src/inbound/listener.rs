@@ -216,3 +216,40 @@ fn listener_filter(
         config_type: Some(listener_filter::ConfigType::TypedConfig(config)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use lateen_mesh::v1::MtlsMode;
+
+    use super::*;
+
+    fn port(number: u16, mode: MtlsMode) -> Port<'static> {
+        Port { number, mode, declared: None }
+    }
+
+    /// Ports of a predicate, and whether it means all others.
+    fn ports_of(predicate: &ListenerFilterChainMatchPredicate) -> (Vec<i32>, bool) {
+        match predicate.rule.as_ref().unwrap() {
+            predicate::Rule::DestinationPortRange(range) => (vec![range.start], false),
+            predicate::Rule::OrMatch(set) => {
+                (set.rules.iter().flat_map(|rule| ports_of(rule).0).collect(), false)
+            }
+            predicate::Rule::NotMatch(inner) => (ports_of(inner).0, true),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn inspectors_are_off_where_nothing_is_to_be_seen() {
+        use MtlsMode::{Disable, Permissive, Strict};
+        let off = |ports: &[Port<'_>], others: MtlsMode| {
+            looks(ports, inspects_tls(others), |port| inspects_tls(port.mode))
+                .map(|predicate| predicate.as_ref().map(ports_of))
+        };
+        assert_eq!(off(&[port(80, Strict)], Permissive), Some(None));
+        let mixed = [port(80, Disable), port(81, Strict), port(82, Disable)];
+        assert_eq!(off(&mixed, Permissive), Some(Some((vec![80, 82], false))));
+        assert_eq!(off(&mixed, Disable), Some(Some((vec![81], true))));
+        assert_eq!(off(&[port(80, Disable)], Disable), None);
+    }
+}

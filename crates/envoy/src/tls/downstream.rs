@@ -52,7 +52,7 @@ pub(crate) fn mesh(settings: &v1::Settings) -> TransportSocket {
         validation_context_sds_secret_config: Some(sds(names::ROOTS)),
         ..CombinedCertificateValidationContext::default()
     };
-    socket(DownstreamTlsContext {
+    socket(&DownstreamTlsContext {
         common_tls_context: Some(CommonTlsContext {
             tls_params: Some(TlsParameters {
                 tls_minimum_protocol_version: TlsProtocol::TlSv12.into(),
@@ -98,7 +98,7 @@ pub(crate) fn gateway(tls: &ServerTls) -> Result<TransportSocket, String> {
     if mutual {
         common.validation_context_type = Some(clients(tls)?);
     }
-    Ok(socket(DownstreamTlsContext {
+    Ok(socket(&DownstreamTlsContext {
         common_tls_context: Some(common),
         require_client_certificate: Some(BoolValue { value: mutual }),
         // A resumed session skips the verification of the client.
@@ -192,9 +192,9 @@ fn file(path: &str) -> DataSource {
     }
 }
 
-fn socket(context: DownstreamTlsContext) -> TransportSocket {
+fn socket(context: &DownstreamTlsContext) -> TransportSocket {
     TransportSocket {
         name: "envoy.transport_sockets.tls".to_owned(),
-        config_type: Some(transport_socket::ConfigType::TypedConfig(any(&context))),
+        config_type: Some(transport_socket::ConfigType::TypedConfig(any(context))),
     }
 }
