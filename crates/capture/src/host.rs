@@ -74,7 +74,8 @@ mod tests {
                     nameserver none\nnameserver ::127.0.0.53 trailing\n";
         let (v4, v6) = name_servers(text);
         assert_eq!(v4, [Ipv4Addr::new(10, 96, 0, 10)]);
-        assert_eq!(v6.iter().map(ToString::to_string).collect::<Vec<_>>().len(), 2);
+        let expected = ["fe80::1", "::127.0.0.53"].map(|text| text.parse().expect("an address"));
+        assert_eq!(v6, expected as [Ipv6Addr; 2]);
     }
 
     #[test]

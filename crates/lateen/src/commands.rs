@@ -1,6 +1,7 @@
 //! The commands, one file each.
 
 pub mod addresses;
+pub mod capture;
 pub mod controller;
 pub mod explain;
 mod logging;

@@ -40,6 +40,8 @@ enum Command {
     Explain(commands::explain::Arguments),
     /// Say where everything listens in local mode.
     Addresses(commands::addresses::Arguments),
+    /// Lead a pod's traffic through its proxy: the packet filter's rules.
+    Capture(commands::capture::Arguments),
     /// Say what each connected proxy runs on.
     ProxyStatus(commands::proxy_status::Arguments),
     /// Become another program that ends with its parent.
@@ -79,6 +81,7 @@ fn run(command: Command) -> anyhow::Result<i32> {
         Command::Validate(arguments) => commands::validate::run(&arguments),
         Command::Explain(arguments) => commands::explain::run(&arguments),
         Command::Addresses(arguments) => commands::addresses::run(&arguments),
+        Command::Capture(arguments) => commands::capture::run(&arguments),
         Command::Guard { program, arguments } => {
             Err(lateen_agent::guard::become_guarded(&program, &arguments).into())
         }

@@ -24,17 +24,19 @@ const CHAINS: [Chain; 8] = [
 const BUILT_IN: [Chain; 2] = [Chain::Prerouting, Chain::Output];
 
 /// How the rules of a family stand to those that are wanted. Rules of others in the chains that the
-/// kernel has anyway do not count.
+/// kernel has anyway do not count; `known` is as for [`change`].
 #[must_use]
-pub fn compare(wanted: &[Rule], family: Family, saved: &Saved) -> Standing {
+pub fn compare(known: &[Rule], wanted: &[Rule], family: Family, saved: &Saved) -> Standing {
     let mut found_any = false;
     let mut all: Vec<Difference> = Vec::new();
     for table in Table::ALL {
         let rules = by_chain(wanted, table, family);
+        let known = by_chain(known, table, family);
         let led_to = chains(&of(wanted, table, family).collect::<Vec<_>>());
         for chain in BUILT_IN.into_iter().chain(CHAINS) {
             let wanted = rules.get(&chain).map_or(&[][..], Vec::as_slice);
-            let found = own(saved, table, chain, wanted);
+            let known = known.get(&chain).map_or(&[][..], Vec::as_slice);
+            let found = own(saved, table, chain, known);
             let there =
                 !chain.is_built_in() && saved.chain(table.name(), chain.iptables()).is_some();
             found_any |= there || !found.is_empty();
@@ -63,7 +65,8 @@ fn of_family(rules: &[Rule], family: Family) -> usize {
 
 /// What `iptables-restore --noflush` reads so that of ours there is what is wanted and nothing else;
 /// empty where there is nothing to be done. `known` are rules that count as ours in the chains that
-/// the kernel has anyway, besides those that lead to our chains: the ones that the settings ask for.
+/// the kernel has anyway, besides those that lead to our chains: the ones that the settings ask for,
+/// so those that are wanted at the least.
 ///
 /// Each table changes at once: no connection sees it half done.
 #[must_use]

@@ -1,0 +1,158 @@
+//! `lateen capture`: the packet filter's rules that lead a pod's traffic through its proxy.
+//!
+//! What the rules are is decided in `lateen-capture`; here are the programs that read and write them.
+
+mod filter;
+mod flags;
+mod program;
+mod routes;
+
+use anyhow::Context;
+use lateen_capture::model::Rule;
+use lateen_capture::settings::{Outcome, Problems};
+use lateen_capture::{Settings, host, iptables, nftables, rules};
+
+use filter::Filter;
+use flags::Flags;
+
+/// The exit code of a check that finds something else than what is wanted: the one of Istio's
+/// validation, by which a pod that raced the CNI plugin is known.
+const NOT_IN_PLACE: i32 = 126;
+
+/// What the command line asks for.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+The flags are those of istio-iptables, and so are the variables that stand in for them: a flag's name \
+in capitals with _ for -, and ISTIO_META_DNS_CAPTURE, INVALID_DROP, ISTIO_DUAL_STACK. The variables \
+ISTIO_OUTBOUND_OWNER_GROUPS, ISTIO_OUTBOUND_OWNER_GROUPS_EXCLUDE and \
+ISTIO_OUTBOUND_IPV4_LOOPBACK_CIDR have no flag. IPv6 is captured where the machine has no IPv4 \
+address, or has both and --dual-stack is given.
+
+Exit code: 0 when all is done or in place; 1 when a program of the packet filter fails; 2 when a \
+setting is wrong; 126 when `check` finds something else than what is wanted.
+
+Examples:
+  lateen capture apply -b '*' -d 15090,15021,15020 -i '*'
+  lateen capture check -b '*' -d 15090,15021,15020 -i '*'
+  lateen capture print -m TPROXY -b '*' -i '*' --native-nftables")]
+pub struct Arguments {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Action {
+    /// Put the rules in place, each table at once; where they are already, nothing is touched.
+    Apply(Flags),
+    /// Say whether the rules are in place, and what is not as wanted.
+    Check(Flags),
+    /// Take away all rules that lead to our chains, the chains, and what stands beside them.
+    Clean(Flags),
+    /// Print what `apply` would run where there is nothing yet.
+    Print(Flags),
+}
+
+/// Runs the command; its exit code.
+pub fn run(arguments: &Arguments) -> anyhow::Result<i32> {
+    let (Action::Apply(flags) | Action::Check(flags) | Action::Clean(flags) | Action::Print(flags)) =
+        &arguments.action;
+    let outcome = match read(flags)? {
+        Ok(outcome) => outcome,
+        Err(Problems(problems)) => {
+            for problem in problems {
+                eprintln!("lateen: {problem}");
+            }
+            return Ok(2);
+        }
+    };
+    for notice in &outcome.notices {
+        eprintln!("lateen: note: {notice}");
+    }
+    let settings = outcome.settings;
+    let filter = Filter::chosen(flags.native_nftables());
+    match arguments.action {
+        Action::Print(_) => print(&settings, filter),
+        Action::Apply(_) => apply(&numbered(settings)?, filter),
+        Action::Check(_) => check(&numbered(settings)?, filter),
+        Action::Clean(_) => clean(&numbered(settings)?, filter),
+    }
+}
+
+/// The settings, completed with what the machine says.
+fn read(flags: &Flags) -> anyhow::Result<Result<Outcome, Problems>> {
+    let mut written = flags.written();
+    flags.complete(&mut written, &Machine)?;
+    Ok(written.read())
+}
+
+/// What settings leave to the machine to say.
+struct Machine;
+
+impl Machine {
+    /// Whether IPv6 is captured where nothing is said about it.
+    fn ipv6(&self, dual_stack: bool) -> bool {
+        // Without such a file the kernel does not have the family.
+        let text = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+        let v4 = host::has_ipv4_address(&text("/proc/net/fib_trie"));
+        let v6 = host::has_ipv6_address(&text("/proc/net/if_inet6"));
+        if v4 && v6 && !dual_stack {
+            eprintln!("lateen: note: IPv6 is not captured: --dual-stack is not given");
+        }
+        v6 && (dual_stack || !v4)
+    }
+
+    fn resolv_conf(&self) -> anyhow::Result<String> {
+        let path = "/etc/resolv.conf";
+        std::fs::read_to_string(path).with_context(|| format!("cannot read {path}"))
+    }
+}
+
+/// The settings with numbers for names of groups: numbers are what the packet filter gives back.
+fn numbered(settings: Settings) -> anyhow::Result<Settings> {
+    // Without the file there are no names.
+    let groups = std::fs::read_to_string("/etc/group").unwrap_or_default();
+    Ok(settings.with_group_numbers(|name| host::group_number(&groups, name))?)
+}
+
+fn print(settings: &Settings, filter: Filter) -> anyhow::Result<i32> {
+    let rules = rules::rules(settings);
+    for entry in lateen_capture::routes::entries(settings) {
+        println!("{}", entry.add());
+    }
+    match filter {
+        Filter::Iptables => {
+            for line in iptables::transcript(&rules, settings.ipv6) {
+                println!("{line}");
+            }
+        }
+        Filter::Nftables => print!("{}", nftables::load(&rules)),
+    }
+    Ok(0)
+}
+
+/// Routes first: a packet that is marked before there is a way for it would be lost.
+fn apply(settings: &Settings, filter: Filter) -> anyhow::Result<i32> {
+    routes::add(settings)?;
+    filter.apply(&known(settings), &rules::rules(settings))?;
+    Ok(0)
+}
+
+fn check(settings: &Settings, filter: Filter) -> anyhow::Result<i32> {
+    let missing = routes::missing(settings)?;
+    for entry in &missing {
+        println!("missing: {}", entry.add());
+    }
+    let in_place = filter.check(&known(settings), &rules::rules(settings))?;
+    Ok(if in_place && missing.is_empty() { 0 } else { NOT_IN_PLACE })
+}
+
+fn clean(settings: &Settings, filter: Filter) -> anyhow::Result<i32> {
+    filter.apply(&known(settings), &[])?;
+    routes::remove(settings)?;
+    Ok(0)
+}
+
+/// Rules that are ours wherever they stand: those of both families, whichever is wanted now.
+fn known(settings: &Settings) -> Vec<Rule> {
+    rules::rules(&Settings { ipv6: true, ..settings.clone() })
+}
