@@ -282,7 +282,7 @@ impl Lowering {
             Unit::Secret(namespace, name) => {
                 let id = Name::Secret { namespace: namespace.to_string(), name: name.to_string() };
                 if let Some(secret) = context.model.secret(&id) {
-                    crate::secret::lower(namespace, name, secret, out);
+                    crate::secret::lower(context, namespace, name, secret, out);
                 }
             }
         }

@@ -6,8 +6,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 
+use envoy_types::pb::envoy::config::listener::v3::Listener;
 use lateen_compiler::{Change, Client, Compiler, Options, Role};
-use lateen_envoy::{Capture, Lowering, Part, Placement, Pool, dump};
+use lateen_envoy::{Capture, Kind, Lowering, Part, Placement, Pool, dump};
+use prost::Message;
 
 /// Where Envoy is; `None`: nobody said, and nothing is validated.
 fn envoy() -> Option<PathBuf> {
@@ -111,6 +113,42 @@ fn a_mesh_with_everything_in_it() {
     let mesh = include_str!("everything.yaml").to_owned();
     let found = validate(&envoy, "everything", &[mesh]);
     assert!(found.is_empty(), "{}", found.join("\n"));
+}
+
+#[test]
+fn a_mesh_with_every_kind_of_server_and_policy() {
+    let Some(envoy) = envoy() else { return };
+    let mesh = include_str!("edge.yaml").to_owned();
+    let found = validate(&envoy, "edge", &[mesh]);
+    assert!(found.is_empty(), "{}", found.join("\n"));
+}
+
+/// What the mesh above is made into, so that it is known what Envoy was asked about.
+#[test]
+fn the_edge_opens_what_its_gateway_says() {
+    let mut compiler = compiler(&[include_str!("edge.yaml").to_owned()], false);
+    let mut client = compiler.workloads().into_iter().find(|it| it.name == "edge-1").unwrap();
+    client.role = compiler.role(&client.namespace, &client.name).unwrap();
+    let [scope, workload] = lower(&mut compiler, &client, false);
+    let opened: Vec<String> = workload
+        .resources(Kind::Listener)
+        .map(|resource| {
+            let listener = Listener::decode(resource.body.clone()).unwrap();
+            let chains = listener.filter_chains.iter().map(|chain| {
+                let tls = if chain.transport_socket.is_some() { "tls " } else { "" };
+                let matched = chain.filter_chain_match.clone().unwrap_or_default();
+                let blocks = matched.prefix_ranges.iter().map(|range| &range.address_prefix);
+                let taken: Vec<&String> = matched.server_names.iter().chain(blocks).collect();
+                format!("{tls}{}{taken:?}", chain.name)
+            });
+            format!("{}: {}", listener.name, chains.collect::<Vec<_>>().join(", "))
+        })
+        .collect();
+    insta::assert_snapshot!(opened.join("\n"));
+    let secrets: Vec<&str> = scope.resources(Kind::Secret).map(|it| &*it.name).collect();
+    insta::assert_snapshot!(secrets.join("\n"));
+    let problems: Vec<String> = workload.problems().map(ToString::to_string).collect();
+    insta::assert_snapshot!(problems.join("\n"));
 }
 
 /// `LATEEN_ENVOY_MESHES`: folders, parted by `:`, each of which holds one mesh or has folders below

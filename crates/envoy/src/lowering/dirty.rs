@@ -171,8 +171,12 @@ impl<'a> Dirty<'a> {
                 }
             }
             Name::Secret { namespace, name } => {
-                let secret = Unit::Secret(self.pool.name(namespace), self.pool.name(name));
-                self.units.insert(secret);
+                // Roots of their own stand in for those beside the certificate.
+                let certificate = crate::secret::certificate_of(name);
+                for name in [Some(name.as_str()), certificate].into_iter().flatten() {
+                    let secret = Unit::Secret(self.pool.name(namespace), self.pool.name(name));
+                    self.units.insert(secret);
+                }
             }
             Name::Settings | Name::Directory { .. } | Name::Cut | Name::Host(_) => {}
         }
