@@ -178,6 +178,11 @@ impl Lane {
         self.gone.push(name);
     }
 
+    /// There is such a thing now.
+    pub(super) fn retract(&mut self, name: &str) {
+        self.gone.retain(|gone| &**gone != name);
+    }
+
     /// A resource changed. Whether that is anything to this client.
     pub(super) fn mark(&mut self, item: Item, is_present: bool) -> bool {
         let takes_all = self.takes_all;
@@ -347,7 +352,13 @@ impl Lane {
         let Some(Flight { items, gone, .. }) = self.flight.take() else { return };
         self.has_answered = true;
         if !items.is_empty() {
-            self.gone.extend(gone);
+            let is_absent = |name: &Arc<str>| {
+                let is_present = |table: &&Table| {
+                    table.find(name).is_some_and(|number| table.content(number).is_some())
+                };
+                !tables.iter().any(is_present)
+            };
+            self.gone.extend(gone.into_iter().filter(is_absent));
         }
         let name = |sent: &Sent| tables[sent.item.part as usize].name(sent.item.number);
         self.search.refused(items, |sent| reason.contains(&**name(sent)));
@@ -424,9 +435,11 @@ impl Lane {
         }
         for part in PARTS {
             // Only as many as may fit are looked at: a client that takes all comes here often.
-            let numbers: Vec<u32> =
-                self.marks[part as usize].owed.iter().take(1 + limit / SMALLEST).collect();
-            self.fill_with(tables, part, numbers, limit, true, load);
+            while load.bytes < limit && !self.marks[part as usize].owed.is_empty() {
+                let owed = self.marks[part as usize].owed.iter();
+                let numbers: Vec<u32> = owed.take(1 + limit / SMALLEST).collect();
+                self.fill_with(tables, part, numbers, limit, true, load);
+            }
         }
     }
 

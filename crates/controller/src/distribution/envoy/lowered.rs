@@ -116,29 +116,39 @@ impl Lowered {
         let effects = self.lowering.apply(&mut shared.pool, changes);
         let mut changed = Vec::with_capacity(effects.changed.len() + effects.removed.len());
         for (kind, name) in effects.changed {
-            let Some(resource) = self.lowering.get(kind, &name) else { continue };
-            let number = self.tables[kind.index()].set(resource);
-            if kind == Kind::VirtualHost
-                && let Some(routes) = routes_of(&name)
-            {
-                self.hosts.entry(routes.into()).or_default().insert(number);
-            }
-            changed.push(Changed { kind, number });
+            let Some(resource) = self.lowering.get(kind, &name).cloned() else { continue };
+            changed.push(self.file(kind, &resource));
         }
-        for (kind, name) in effects.removed {
-            let Some(number) = self.tables[kind.index()].remove(&name) else { continue };
-            if kind == Kind::VirtualHost
-                && let Some(routes) = routes_of(&name)
-                && let Some(hosts) = self.hosts.get_mut(routes)
-            {
-                hosts.remove(number);
-                if hosts.is_empty() {
-                    self.hosts.remove(routes);
-                }
-            }
-            changed.push(Changed { kind, number });
-        }
+        changed.extend(
+            effects.removed.into_iter().filter_map(|(kind, name)| self.strike(kind, &name)),
+        );
         changed
+    }
+
+    /// A resource came or changed.
+    pub(super) fn file(&mut self, kind: Kind, resource: &lateen_envoy::Resource) -> Changed {
+        let number = self.tables[kind.index()].set(resource);
+        if kind == Kind::VirtualHost
+            && let Some(routes) = routes_of(&resource.name)
+        {
+            self.hosts.entry(routes.into()).or_default().insert(number);
+        }
+        Changed { kind, number }
+    }
+
+    /// A resource went.
+    pub(super) fn strike(&mut self, kind: Kind, name: &str) -> Option<Changed> {
+        let number = self.tables[kind.index()].remove(name)?;
+        if kind == Kind::VirtualHost
+            && let Some(routes) = routes_of(name)
+            && let Some(hosts) = self.hosts.get_mut(routes)
+        {
+            hosts.remove(number);
+            if hosts.is_empty() {
+                self.hosts.remove(routes);
+            }
+        }
+        Some(Changed { kind, number })
     }
 
     /// Gives a name a number, where it has none: somebody asks for what is not there.

@@ -138,6 +138,9 @@ impl Session {
         let item = Item { part, number };
         let table = parts.tables(kind)[part as usize];
         let is_present = table.content(number).is_some();
+        if is_present {
+            self.lane_mut(kind).retract(table.name(number));
+        }
         if kind == Kind::VirtualHost && is_present && !self.lane(kind).is_taken(item) {
             let routes = routes_of(table.name(number));
             let routes = routes.and_then(|routes| parts.find(Kind::Routes, routes));
@@ -171,10 +174,7 @@ impl Session {
                 let tables = parts.tables(Kind::VirtualHost);
                 updates.extend(self.lane_mut(Kind::VirtualHost).next_removals(tables));
             }
-            let with_removals = match kind {
-                Kind::Cluster | Kind::Endpoints => self.may_take_away(kind),
-                _ => true,
-            };
+            let with_removals = !matches!(kind, Kind::Cluster | Kind::Endpoints);
             let tables = parts.tables(kind);
             let Some(update) = self.lane_mut(kind).next(tables, limit, with_removals) else {
                 continue;
@@ -183,6 +183,9 @@ impl Session {
             if kind == Kind::Cluster {
                 self.warm(parts);
             }
+        }
+        for kind in [Kind::Endpoints, Kind::Cluster] {
+            updates.extend(self.take_away(kind, parts, limit));
         }
         updates
     }
@@ -265,18 +268,22 @@ impl Session {
         }
     }
 
-    /// Whether nothing that the client has names a cluster that went. A client that comes back says
-    /// kind by kind what it has; only when it has answered something is it sure to have said all.
-    fn may_take_away(&mut self, kind: Kind) -> bool {
+    /// Takes away clusters or endpoints that went, once nothing that the client has names them. A
+    /// client that comes back says kind by kind what it has; only when it has answered something is
+    /// it sure to have said all.
+    fn take_away(&mut self, kind: Kind, parts: Parts<'_>, limit: usize) -> Option<Update> {
+        if !self.lane(kind).has_removals() {
+            return None;
+        }
+        let tables = parts.tables(kind);
         if !self.lane(kind).has_answered() {
-            if self.lane(kind).has_removals() {
-                self.lane_mut(kind).probe();
-            }
-            return false;
+            self.lane_mut(kind).probe();
+            return self.lane_mut(kind).next(tables, limit, false);
         }
         let users = [Kind::Listener, Kind::Routes, Kind::VirtualHost];
-        self.lane(Kind::Cluster).is_current()
-            && users.into_iter().all(|kind| self.lane(kind).is_settled())
+        let is_unnamed = self.lane(Kind::Cluster).is_current()
+            && users.into_iter().all(|kind| self.lane(kind).is_settled());
+        is_unnamed.then(|| self.lane_mut(kind).next_removals(tables)).flatten()
     }
 
     /// Whether virtual hosts that the client has are a part of their route configuration now.
@@ -400,3 +407,6 @@ fn has_virtual_host_source(routes: &[u8]) -> bool {
     }
     false
 }
+
+#[cfg(test)]
+mod tests;
