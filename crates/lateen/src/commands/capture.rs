@@ -9,7 +9,7 @@ mod routes;
 
 use anyhow::Context;
 use lateen_capture::model::Rule;
-use lateen_capture::settings::{Outcome, Problems};
+use lateen_capture::settings::{Mode, Outcome, Problems};
 use lateen_capture::{Settings, host, iptables, nftables, rules};
 
 use filter::Filter;
@@ -152,7 +152,10 @@ fn clean(settings: &Settings, filter: Filter) -> anyhow::Result<i32> {
     Ok(0)
 }
 
-/// Rules that are ours wherever they stand: those of both families, whichever is wanted now.
+/// Rules that are ours wherever they stand: those of both families and modes, whichever are wanted
+/// now.
 fn known(settings: &Settings) -> Vec<Rule> {
-    rules::rules(&Settings { ipv6: true, ..settings.clone() })
+    let modes = [Mode::Redirect, Mode::Tproxy];
+    let any = modes.map(|mode| Settings { ipv6: true, mode, ..settings.clone() });
+    any.iter().flat_map(rules::rules).collect()
 }

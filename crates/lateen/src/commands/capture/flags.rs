@@ -216,6 +216,7 @@ impl Args for Flags {
                     .long(flag.long)
                     .value_name("VALUE")
                     .help(flag.help)
+                    .overrides_with(flag.long)
                     .action(ArgAction::Set),
             );
         }
@@ -228,6 +229,7 @@ impl Args for Flags {
                     .require_equals(true)
                     .default_missing_value("true")
                     .help(toggle.help)
+                    .overrides_with(toggle.long)
                     .action(ArgAction::Set),
             );
         }
