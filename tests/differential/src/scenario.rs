@@ -244,12 +244,13 @@ pub struct Request {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Bytes {
-    /// What the client sends before it closes its side; `\r`, `\n`, `\0` and `\xNN` are escapes of a
-    /// double-quoted text of YAML.
+    /// What the client sends; `\r`, `\n`, `\0` and `\xNN` are escapes of a double-quoted text of
+    /// YAML.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub send: String,
-    /// The client keeps its side open until it has received something.
-    #[serde(default, skip_serializing_if = "is_default")]
+    /// The client keeps its side open until it has received something. Without it, it closes its
+    /// side at once; Envoy drops a connection that is half closed before it knows what to do with it.
+    #[serde(default = "yes", skip_serializing_if = "is_yes")]
     pub wait: bool,
     /// How many connections.
     #[serde(default = "once", skip_serializing_if = "is_once")]
@@ -413,6 +414,15 @@ pub enum Wanted {
 
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
+}
+
+fn yes() -> bool {
+    true
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
+fn is_yes(flag: &bool) -> bool {
+    *flag
 }
 
 fn get() -> String {

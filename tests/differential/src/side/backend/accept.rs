@@ -37,6 +37,8 @@ enum Kind {
     Http1,
     Http2,
     Other,
+    /// Nothing, and then the end: Envoy dials before it knows whether its client may pass.
+    Silence,
 }
 
 impl Connection {
@@ -77,6 +79,7 @@ impl Connection {
                 Kind::Http1 => return http1::serve(&self, stream).await,
                 Kind::Http2 => return http2::serve(&self, stream).await,
                 Kind::Other => return raw::serve(&self, stream).await,
+                Kind::Silence => return Ok(()),
             }
         }
         Ok(())
@@ -98,6 +101,9 @@ async fn kind(stream: &mut Stream) -> io::Result<Kind> {
     let mut wanted = 1;
     loop {
         let first = stream.peek(wanted).await?;
+        if first.is_empty() {
+            return Ok(Kind::Silence);
+        }
         if first.first() == Some(&HANDSHAKE) {
             return Ok(Kind::Tls);
         }

@@ -2,14 +2,20 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 use tokio::net::TcpSocket;
+use tokio::time::{Instant, sleep};
 
 use super::super::stream::Stream;
 use super::super::tls::Keys;
 use super::end_of;
 use crate::observe::Observed;
 use crate::scenario::{End, Exchange, HttpVersion};
+
+/// A proxy has acknowledged a mesh a moment before its new listeners listen.
+const LISTENING: Duration = Duration::from_millis(300);
+const PAUSE: Duration = Duration::from_millis(2);
 
 /// A connection, TLS put on where the exchange says so.
 pub struct Connection {
@@ -56,16 +62,19 @@ impl Connection {
         from: IpAddr,
         keys: &Keys,
     ) -> Result<Self, Failure> {
-        let connect = async {
-            let socket = if to.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-            if from.is_ipv4() == to.is_ipv4() {
-                socket.bind(SocketAddr::new(from, 0))?;
+        let limit = Instant::now() + LISTENING;
+        let (stream, from) = loop {
+            match connect(to, from).await {
+                Ok(connected) => break connected,
+                Err(error)
+                    if error.kind() == io::ErrorKind::ConnectionRefused
+                        && Instant::now() < limit =>
+                {
+                    sleep(PAUSE).await;
+                }
+                Err(error) => return Err(Failure::Io(error, None)),
             }
-            let tcp = socket.connect(to).await?;
-            let from = tcp.local_addr()?;
-            Ok((Stream::new(tcp)?, from))
         };
-        let (stream, from) = connect.await.map_err(|error| Failure::Io(error, None))?;
         let Some(tls) = &exchange.tls else {
             let (certificate, alpn) = (String::new(), String::new());
             return Ok(Self { stream, from, certificate, alpn });
@@ -87,6 +96,16 @@ impl Connection {
             ..Observed::default()
         }
     }
+}
+
+async fn connect(to: SocketAddr, from: IpAddr) -> io::Result<(Stream, SocketAddr)> {
+    let socket = if to.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    if from.is_ipv4() == to.is_ipv4() {
+        socket.bind(SocketAddr::new(from, 0))?;
+    }
+    let tcp = socket.connect(to).await?;
+    let from = tcp.local_addr()?;
+    Ok((Stream::new(tcp)?, from))
 }
 
 /// What a client offers by ALPN, when the exchange does not say: with an identity as a sidecar, else
