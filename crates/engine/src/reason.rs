@@ -2,6 +2,7 @@
 
 use crate::destination::DestinationKey;
 use crate::origin::Origin;
+use crate::route::HeaderOperations;
 
 /// Who is to look into a refusal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -176,6 +177,8 @@ pub struct Refusal<'p> {
     pub virtual_host: &'p str,
     /// Name of the route that matched, where one did; may be empty.
     pub route_name: &'p str,
+    /// What the route that matched does to the headers of the answer.
+    pub response_headers: Option<&'p HeaderOperations>,
 }
 
 impl<'p> Refusal<'p> {
@@ -188,6 +191,7 @@ impl<'p> Refusal<'p> {
             backend: None,
             virtual_host: "",
             route_name: "",
+            response_headers: None,
         }
     }
 }

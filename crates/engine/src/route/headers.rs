@@ -5,7 +5,7 @@ use lateen_mesh::v1;
 
 /// Compiled header operations of a rule or a backend. The authority is no header here; it is
 /// [`super::Forward::authority`].
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct HeaderOperations {
     set: Vec<(HeaderName, HeaderValue)>,
     add: Vec<(HeaderName, HeaderValue)>,

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{Request, Response, StatusCode, header};
 use hyper::upgrade::OnUpgrade;
-use lateen_engine::route::{DirectResponse, Location};
+use lateen_engine::route::{DirectResponse, HeaderOperations, Location};
 use lateen_engine::upstream::Carried;
 use lateen_engine::{Forward, HttpDecision, HttpScope, Plan};
 
@@ -50,6 +50,8 @@ pub(super) struct InProgress {
     pub(super) expects_continue: bool,
     /// The client told who it is: it is told who answers.
     pub(super) told_metadata: bool,
+    /// What the route does to the headers of an answer of our own, one after another.
+    pub(super) answer_headers: Vec<HeaderOperations>,
 }
 
 impl InProgress {
@@ -99,8 +101,9 @@ async fn pass(exchange: &mut InProgress) -> Result<Reply, Refusal> {
     let downstream = Rc::clone(&exchange.downstream);
     match &downstream.entry {
         Entry::Inbound { port } => {
-            authorize(exchange, &plan)?;
+            // Also what is denied was on its way to the application, for those who read logs.
             let delivery = application::delivery(exchange, &plan, *port)?;
+            authorize(exchange, &plan)?;
             deliver(exchange, delivery).await
         }
         Entry::Gateway(scope) => {
@@ -177,8 +180,9 @@ async fn carry_out(
         }
         HttpDecision::Refuse(refusal) => {
             exchange.ongoing.route_name = refusal.route_name.into();
+            exchange.answer_headers = refusal.response_headers.into_iter().cloned().collect();
             let refusal = Refusal::decided(&refusal);
-            if refusal.reason == Reason::NotInRegistry {
+            if matches!(refusal.reason, Reason::NotInRegistry | Reason::PassthroughLoop) {
                 exchange.ongoing.sent_to = SentTo::BlackHole;
             }
             Err(refusal)
@@ -224,7 +228,12 @@ async fn send(exchange: &mut InProgress, forward: Forward<'_>) -> Result<Reply, 
         timeout: forward.timeout,
         response_headers: Some(forward.response_headers),
     };
-    deliver(exchange, delivery).await
+    let answered = deliver(exchange, delivery).await;
+    if answered.is_err() {
+        // What the route says of answers holds for our own, too.
+        exchange.answer_headers = forward.response_headers.into_iter().cloned().collect();
+    }
+    answered
 }
 
 fn redirect(exchange: &mut InProgress, location: &Location<'_>) -> Reply {

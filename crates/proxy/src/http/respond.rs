@@ -78,6 +78,10 @@ fn finish_fixed(mut exchange: InProgress, mut response: Response<Bytes>) -> Resp
         // The access log shows headers of requests that were never sent, too.
         exchange.ongoing.captured.request(&exchange.head.headers);
     }
+    for operations in std::mem::take(&mut exchange.answer_headers) {
+        operations.apply(response.headers_mut());
+    }
+    name_operation(&exchange, response.headers_mut());
     finish_head(&exchange.downstream, response.headers_mut());
     if exchange.downstream.one_at_a_time && is_last(&exchange) {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
@@ -155,17 +159,22 @@ fn exchange_metadata(exchange: &mut InProgress, lease: &Lease, headers: &mut Hea
             if exchange.told_metadata {
                 telemetry.own().announce(headers);
             }
-            if let SentTo::Application(application) = &exchange.ongoing.sent_to
-                && let Some(operation) = &application.operation
-            {
-                headers.insert(names::DECORATOR_OPERATION, operation.clone());
-            }
+            name_operation(exchange, headers);
         }
     }
     // Only a peer of the mesh says why it refused, and only to the workload that called it.
     let outbound = exchange.downstream.facts.direction == Direction::Outbound;
     if !(outbound && principal.is_some()) {
         headers.remove(names::REASON);
+    }
+}
+
+/// Tells the caller which of the application's services answers, be it by a refusal.
+fn name_operation(exchange: &InProgress, headers: &mut HeaderMap) {
+    if let SentTo::Application(application) = &exchange.ongoing.sent_to
+        && let Some(operation) = &application.operation
+    {
+        headers.insert(names::DECORATOR_OPERATION, operation.clone());
     }
 }
 

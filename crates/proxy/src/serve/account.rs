@@ -162,12 +162,18 @@ impl Account {
         if let Some(reason) = ending.reason {
             exchange.flags = reason.connection_flags();
         }
-        exchange.details = details.as_deref().unwrap_or_default();
+        // A relay has no response, and so no details of one; a connection that nobody takes has.
+        if ending
+            .reason
+            .is_some_and(|reason| reason.flags().contains(crate::telemetry::flags::Flags::NO_ROUTE))
+        {
+            exchange.details = details.as_deref().unwrap_or_default();
+        }
         exchange.termination = &ending.termination;
         exchange.transport_failure = &ending.transport;
         exchange.bytes_received = counters.received.get();
         exchange.bytes_sent = counters.sent.get();
-        if ending.reason == Some(Reason::NotInRegistry) {
+        if matches!(ending.reason, Some(Reason::NotInRegistry | Reason::PassthroughLoop)) {
             exchange.cluster = Cluster::BlackHole;
         }
         self.ctx.telemetry.finish_tcp(&exchange);

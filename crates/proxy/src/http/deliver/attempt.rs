@@ -222,7 +222,9 @@ fn outgoing_head(
         }
     }
     let per_try = retries.and_then(RetryPolicy::per_try_timeout);
-    if let Some(limit) = per_try.or(left).or(delivery.timeout) {
+    // The first attempt has all of the time.
+    let left = left.filter(|_| attempts > 1).or(delivery.timeout);
+    if let Some(limit) = per_try.or(left) {
         let millis = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
         headers.insert(names::EXPECTED_TIMEOUT, number(millis));
     }

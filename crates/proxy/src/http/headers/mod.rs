@@ -41,6 +41,7 @@ pub(super) mod names {
         GRPC_TIMEOUT = "grpc-timeout";
         HTTP2_SETTINGS = "http2-settings";
         KEEP_ALIVE = "keep-alive";
+        ORIGINAL_HOST = "x-envoy-original-host";
         ORIGINAL_PATH = "x-envoy-original-path";
         OVERLOADED = "x-envoy-overloaded";
         PROXY_CONNECTION = "proxy-connection";

@@ -40,6 +40,7 @@ pub(super) fn begin(
         upgrade,
         expects_continue: false,
         told_metadata: false,
+        answer_headers: Vec::new(),
     }
 }
 
@@ -200,10 +201,13 @@ pub(super) fn rewrite_path(exchange: &mut InProgress, path: &str) {
     exchange.head.uri = Uri::from(rewritten);
 }
 
-/// Sends another authority.
+/// Sends another authority; the one that was asked for goes along as `x-envoy-original-host`.
 pub(super) fn rewrite_authority(exchange: &mut InProgress, authority: &str) {
     if let Ok(authority) = HeaderValue::from_str(authority) {
-        exchange.head.headers.insert(header::HOST, authority.clone());
+        let original = exchange.head.headers.insert(header::HOST, authority.clone());
+        if let Some(original) = original {
+            exchange.head.headers.insert(names::ORIGINAL_HOST, original);
+        }
         exchange.ongoing.authority = authority;
     }
 }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::fmt::Write as _;
 
 use super::{Entry, SecondCache, timestamp};
-use crate::telemetry::record::{Object, Upstream};
+use crate::telemetry::record::{Cluster, Object, Upstream};
 
 /// An operator of a format string.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -126,7 +126,9 @@ impl Source {
             Self::Duration => Datum::Number(millis(exchange.duration)),
             Self::UpstreamHost => exchange.upstream.map_or(Datum::Missing, upstream_host),
             Self::UpstreamCluster => match exchange.cluster {
-                crate::telemetry::record::Cluster::None => Datum::Missing,
+                Cluster::None => Datum::Missing,
+                // A request is answered by a route; a connection is given to the cluster.
+                Cluster::BlackHole if entry.http.is_some() => Datum::Missing,
                 cluster => Datum::display(cluster),
             },
             Self::UpstreamLocalAddress => {

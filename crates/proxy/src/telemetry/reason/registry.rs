@@ -101,7 +101,7 @@ registry! {
         advice: "The client dials the proxy's own address; look where its address comes from. In \
                  local mode a ServiceEntry with `resolution: NONE` cannot be reached: give it DNS.",
         side: Policy, reached: No, flags: NONE, status: Some(502),
-        text: fixed("lateen_passthrough_loop", ""),
+        text: fixed("direct_response", ""),
     }
     /// The control plane did not send the details of a known destination in time.
     DetailsTimedOut = "details_timed_out" {
