@@ -118,10 +118,11 @@ fn request(random: &mut Random, mesh: &Mesh, asked: &Asked) -> Request {
     }
 }
 
-/// Bytes that are no HTTP. Never fewer than the five that tell TLS from everything else: Envoy drops a
-/// client that ends before.
+/// Bytes that are neither HTTP nor TLS, and clearly so: whoever ends before that is clear is dropped by
+/// Envoy.
 fn bytes(random: &mut Random, mesh: &Mesh) -> Bytes {
-    let send = random.one(&["hello\n", "\u{1}\u{2}\u{3}\u{4}\u{5}\u{6}", "GET /ha", "PRI * HTT"]);
+    let send =
+        random.one(&["hello\n", "\u{1}\u{2}\u{3}\u{4}\u{5}\u{6}", "SSH-2.0-x\r\n", "[GET /]\n"]);
     Bytes {
         send: send.to_owned(),
         wait: false,

@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 pub use destinations::{OUTSIDE, OUTSIDE_PORTS};
 pub use world::{Port, Service, World};
 
+use super::asked::{Asked, Place};
 use super::random::Random;
 
 /// A mesh.
@@ -39,6 +40,41 @@ impl Mesh {
         objects.extend(policies::peer_authentications(random, &world));
         objects.extend(policies::authorization_policies(random, &world));
         Self { world, objects }
+    }
+}
+
+impl Mesh {
+    /// Whether there is something to connect to: a service may be hidden from the client.
+    pub(super) fn can_be_dialled(&self, asked: &Asked) -> bool {
+        asked.place != Place::Outbound || self.is_visible(&asked.service, asked.port)
+    }
+
+    /// Whether the client's Sidecar, if there is one, lets it know a port of a service. What it knows
+    /// because a route leads there does not count.
+    fn is_visible(&self, host: &str, port: u16) -> bool {
+        let exported = |object: &&Value| object["spec"]["hosts"][0] == host;
+        let entry = self.objects.iter().filter(|it| it["kind"] == "ServiceEntry").find(exported);
+        let service = self.world.services.iter().find(|service| service.host == host);
+        let namespace = service.map_or("default", |service| service.namespace.as_str());
+        let Some(sidecar) = self.objects.iter().find(|it| it["kind"] == "Sidecar") else {
+            return service.is_some() || entry.is_some();
+        };
+        let mut listeners = sidecar["spec"]["egress"].as_array().into_iter().flatten();
+        listeners.any(|listener| {
+            let own = listener["port"]["number"].as_u64();
+            let hosts =
+                listener["hosts"].as_array().into_iter().flatten().filter_map(Value::as_str);
+            let hosts: Vec<&str> = hosts.collect();
+            let covers = |pattern: &str| {
+                let (of, name) = pattern.split_once('/').unwrap_or(("*", pattern));
+                (of == "*" || of == namespace || (of == "." && namespace == "default"))
+                    && (name == "*" || name == host)
+            };
+            let excluded = hosts.iter().filter_map(|it| it.strip_prefix('~')).any(covers);
+            own.is_none_or(|own| own == u64::from(port))
+                && !excluded
+                && hosts.iter().any(|host| covers(host))
+        })
     }
 }
 

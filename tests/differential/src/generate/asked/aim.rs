@@ -48,6 +48,7 @@ pub fn aims(random: &mut Random, mesh: &Mesh) -> Vec<Aim> {
         }
     }
     open(random, mesh, &mut aims);
+    aims.retain(|aim| mesh.can_be_dialled(&aim.asked));
     aims
 }
 
@@ -258,7 +259,7 @@ fn http(random: &mut Random, mut aim: Aim, condition: &Value) -> Aim {
         }
     }
     for (name, matcher) in fields(&condition["queryParams"]) {
-        let value = met(random, matcher, &VALUE_EXPRESSIONS);
+        let value = met(random, matcher, &VALUE_EXPRESSIONS).replace(' ', "%20");
         aim.asked.query.push((name.clone(), Some(value)));
         aim.parts.insert(Part::Query(name.clone()));
     }

@@ -107,7 +107,9 @@ pub fn asked(random: &mut Random, mesh: &Mesh, aims: &[Aim], count: usize) -> Ve
         for _ in 0..=random.below(4) / 3 {
             miss(random, mesh, &mut aim);
         }
-        all.push(aim.asked);
+        if mesh.can_be_dialled(&aim.asked) {
+            all.push(aim.asked);
+        }
     }
     all
 }

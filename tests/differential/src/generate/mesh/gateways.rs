@@ -31,7 +31,12 @@ pub(super) fn gateways(random: &mut Random, world: &World) -> Vec<Value> {
     for (number, kind) in
         ["http", "https", "mutual", "passthrough", "tcp", "http-8080"].iter().enumerate()
     {
-        if random.percent(if number == 0 { 85 } else { 35 }) {
+        let routable = match *kind {
+            "passthrough" => world.services.iter().any(|it| it.ports_of("tls").count() > 0),
+            "tcp" => world.services.iter().any(|it| it.ports_of("tcp").count() > 0),
+            _ => true,
+        };
+        if routable && random.percent(if number == 0 { 85 } else { 35 }) {
             servers.push(server(random, kind));
         }
     }
@@ -46,7 +51,11 @@ pub(super) fn gateways(random: &mut Random, world: &World) -> Vec<Value> {
             all.push(routes(random, world, number, host));
         }
     }
-    if all.len() == before {
+    // A port of opaque bytes that nothing is routed from is not opened.
+    let opens = |port: u64| servers.iter().any(|server| server["port"]["number"] == port);
+    let routed = |kind: &str| all.iter().any(|object| object["spec"][kind].is_array());
+    if all.len() == before || (opens(8443) && !routed("tls")) || (opens(9100) && !routed("tcp")) {
+        all.retain(|object| object["spec"]["hosts"][0] != "*");
         all.push(routes(random, world, 3, "*"));
     }
     all
@@ -78,7 +87,7 @@ fn server(random: &mut Random, kind: &str) -> Value {
         hosts.push(random.one(&HOSTS[1..4]));
         hosts.dedup();
     }
-    if kind == "tcp" {
+    if kind == "tcp" || kind == "passthrough" {
         hosts = vec!["*"];
     }
     let mut server = json!({
@@ -130,12 +139,12 @@ fn routes(random: &mut Random, world: &World, number: usize, host: &str) -> Valu
             json!([{ "destination": { "host": service.host, "port": { "number": port } } }])
         })
     };
-    if random.percent(50)
+    if (host == "*" || random.percent(50))
         && let Some(to) = opaque(random, "tls")
     {
         spec["tls"] = json!([{ "match": [{ "port": 8443, "sniHosts": [host] }], "route": to }]);
     }
-    if random.percent(50)
+    if (host == "*" || random.percent(50))
         && let Some(to) = opaque(random, "tcp")
     {
         spec["tcp"] = json!([{ "match": [{ "port": 9100 }], "route": to }]);
