@@ -120,6 +120,7 @@ impl Session {
         for name in subscribe {
             if let Some(item) = parts.find(kind, &name).filter(|_| name != "*") {
                 let has = known.remove(&name);
+                self.lane_mut(kind).retract(&name);
                 self.lane_mut(kind).take(parts.tables(kind), item, has.as_deref());
                 if kind == Kind::Routes {
                     self.take_hosts(&name, has.is_some(), parts);

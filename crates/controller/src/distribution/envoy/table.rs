@@ -67,6 +67,7 @@ impl Table {
     /// A resource went; its number stays while somebody may have to be told.
     pub(super) fn remove(&mut self, name: &str) -> Option<u32> {
         let number = self.find(name)?;
+        self.content(number)?;
         self.replace(number, None);
         Some(number)
     }
