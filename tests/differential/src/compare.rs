@@ -77,6 +77,12 @@ impl Finding {
         }
     }
 
+    /// Whether it is about a line of the access log.
+    #[must_use]
+    pub fn is_about_the_log(&self) -> bool {
+        self.about == "flags" || self.about.starts_with("log")
+    }
+
     /// The control plane counted a refusal, or a proxy warned about something.
     #[must_use]
     pub fn complaint(line: String) -> Self {

@@ -5,24 +5,29 @@ use std::fmt::Debug;
 use std::time::Duration;
 
 use crate::compare::{Between, Finding, statistics};
-use crate::observe::{Headers, Observed, SeenRequest, values};
+use crate::observe::{Exchanged, Headers, Observed, SeenRequest, values};
 use crate::scenario::{Destination, Exchange, Expect, Scenario, Seen, Wanted};
 use crate::side::protocol::{Engine, Ran};
 
 /// Every expectation that a side does not meet.
 #[must_use]
 pub fn check(scenario: &Scenario, engine: Engine, ran: &Ran) -> Vec<Finding> {
+    let pairs = scenario.exchanges.iter().zip(&ran.exchanges);
+    pairs.flat_map(|(exchange, exchanged)| of_exchange(exchange, engine, exchanged)).collect()
+}
+
+/// Every expectation of one exchange that is not met.
+#[must_use]
+pub fn of_exchange(exchange: &Exchange, engine: Engine, exchanged: &Exchanged) -> Vec<Finding> {
     let mut findings = Vec::new();
-    for (exchange, exchanged) in scenario.exchanges.iter().zip(&ran.exchanges) {
-        for (request, times) in exchanged.0.iter().enumerate() {
-            let Some(expect) = expectation(exchange, request) else { continue };
-            let mut check = Check { exchange, engine, at: (request, 0), findings: &mut findings };
-            for (time, observed) in times.iter().enumerate() {
-                check.at.1 = time;
-                check.observed(expect, observed);
-            }
-            check.distribution(expect, times);
+    for (request, times) in exchanged.0.iter().enumerate() {
+        let Some(expect) = expectation(exchange, request) else { continue };
+        let mut check = Check { exchange, engine, at: (request, 0), findings: &mut findings };
+        for (time, observed) in times.iter().enumerate() {
+            check.at.1 = time;
+            check.observed(expect, observed);
         }
+        check.distribution(expect, times);
     }
     findings
 }

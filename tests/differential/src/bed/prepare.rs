@@ -109,6 +109,7 @@ pub fn prepare(
         places: places(&addresses),
         trust_domain,
         own_log_format: logging.own_format,
+        stripped: mesh.is_some(),
         log_file: logging.own_file.filter(|file| file != "/dev/stdout").map(PathBuf::from),
         scenario: scenario.clone(),
     })

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 
-use super::protocol::Places;
+use super::protocol::Prepared;
 use super::tls::Keys;
 use crate::observe::Observed;
 use crate::scenario::{CLIENT, End, Exchange, HttpVersion, Place};
@@ -19,6 +19,8 @@ use connect::{Connection, Failure};
 
 /// How long anything may take before it counts as `timeout`.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// The same, where only a failure is waited for.
+const IMPATIENCE: Duration = Duration::from_secs(4);
 
 /// What a client did, beside what it saw: the address from which it did, for the access log.
 pub struct Sent {
@@ -39,6 +41,7 @@ pub struct Client<'a> {
     to: SocketAddr,
     from: IpAddr,
     keys: &'a Keys,
+    patience: Duration,
 }
 
 impl<'a> Client<'a> {
@@ -46,7 +49,12 @@ impl<'a> Client<'a> {
     ///
     /// # Errors
     /// When the mesh has no such place.
-    pub fn new(exchange: &'a Exchange, places: &Places, keys: &'a Keys) -> anyhow::Result<Self> {
+    pub fn new(
+        exchange: &'a Exchange,
+        prepared: &Prepared,
+        keys: &'a Keys,
+    ) -> anyhow::Result<Self> {
+        let places = &prepared.places;
         let (to, port) = (&exchange.to, exchange.to.port.unwrap_or_default());
         let target = match (exchange.place, to.address, &to.service) {
             (_, Some(address), _) => address,
@@ -73,7 +81,8 @@ impl<'a> Client<'a> {
             (None, Place::Outbound) => application(CLIENT)?,
             (None, _) => IpAddr::V4(Ipv4Addr::LOCALHOST),
         };
-        Ok(Self { exchange, to: target, from, keys })
+        let patience = if prepared.stripped { IMPATIENCE } else { PATIENCE };
+        Ok(Self { exchange, to: target, from, keys, patience })
     }
 
     /// Runs the exchange; for each request (or for the bytes) what was seen each time.
@@ -100,7 +109,7 @@ impl<'a> Client<'a> {
         work: impl Future<Output = (Option<SocketAddr>, Result<Observed, Failure>)>,
     ) -> Sent {
         let started = tokio::time::Instant::now();
-        let (from, outcome) = match tokio::time::timeout(PATIENCE, work).await {
+        let (from, outcome) = match tokio::time::timeout(self.patience, work).await {
             Ok(outcome) => outcome,
             Err(_) => (None, Err(Failure::Timeout)),
         };

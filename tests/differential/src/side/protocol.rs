@@ -83,6 +83,9 @@ pub struct Prepared {
     pub log_file: Option<std::path::PathBuf>,
     /// Whether the mesh has an access log format of its own.
     pub own_log_format: bool,
+    /// Whether the first exchange that is not as expected ends the run, and nobody waits long: all
+    /// that the strip test asks.
+    pub stripped: bool,
     /// The scenario.
     pub scenario: Scenario,
 }
