@@ -1,7 +1,5 @@
 //! The schema, as scenarios are read and written.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::path::Path;
 
 use lateen_differential::generate;

@@ -102,7 +102,7 @@ impl Side {
     /// # Errors
     /// When it has ended.
     pub fn tell_start(&mut self, first: &Prepared) -> anyhow::Result<()> {
-        self.tell(&Command::Start(first.clone()))
+        self.tell(&Command::Start(Box::new(first.clone())))
     }
 }
 

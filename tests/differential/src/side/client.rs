@@ -113,7 +113,7 @@ impl<'a> Client<'a> {
             Ok(outcome) => outcome,
             Err(_) => (None, Err(Failure::Timeout)),
         };
-        let mut observed = outcome.unwrap_or_else(|failure| failure.observed());
+        let mut observed = outcome.unwrap_or_else(Failure::observed);
         observed.milliseconds = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
         Sent { observed, from, tag: tag.to_owned() }
     }

@@ -33,7 +33,7 @@ impl Engine {
 #[derive(Debug, Serialize, Deserialize)]
 pub enum Command {
     /// Start the control plane and the proxies on this mesh.
-    Start(Prepared),
+    Start(Box<Prepared>),
     /// Replace the mesh, run the exchanges.
     Run(Box<Prepared>),
     /// What the control plane refused and the proxies complained about since the last time.
