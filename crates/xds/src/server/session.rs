@@ -10,6 +10,10 @@ use crate::{Resource, wire::Node};
 /// Types of resources on one stream: Envoy has about ten, anything beyond is no client of ours.
 pub(super) const MAX_TYPES: usize = 32;
 
+/// Updates that wait for the driver to take them, one for each of the types that a session sends at
+/// the same time; further ones wait with the caller.
+const WAITING: usize = 8;
+
 /// Decides which streams are taken.
 pub trait Handler: Send + Sync + 'static {
     /// What is kept for a stream.
@@ -112,9 +116,7 @@ pub(super) enum Command {
 
 impl Outlet {
     pub(super) fn new() -> (Self, mpsc::Receiver<Command>) {
-        // As many as wait for the driver to take them, one of each type: all others wait with the
-        // caller.
-        let (commands, receiver) = mpsc::channel(MAX_TYPES);
+        let (commands, receiver) = mpsc::channel(WAITING);
         (Self { commands }, receiver)
     }
 

@@ -28,7 +28,7 @@ struct World {
     endpoints: BTreeSet<String>,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 enum Step {
     Put(Kind, u8, u8),
     Remove(Kind, u8),
