@@ -128,14 +128,15 @@ impl Destination {
         if view.ejected(index) { self.next_available(view, position) } else { Some(index) }
     }
 
-    /// Power of two choices: of two drawn by weight, the one with less under way for its weight.
+    /// Power of two choices: of two drawn by weight, the one with less under way for its weight. Where
+    /// neither is ahead the first stays, so that idle endpoints share as their weights say.
     fn less_busy(&self, view: &impl EndpointView, random: u64) -> Option<usize> {
         let second = mix(random);
         let one = self.at(random).filter(|index| !view.ejected(*index));
         let one = one.or_else(|| self.next_available(view, random))?;
         let other = self.at(second).filter(|index| !view.ejected(*index));
         let other = other.or_else(|| self.next_available(view, second))?;
-        let load = |index: usize| u64::from(view.active(index)) + 1;
+        let load = |index: usize| u64::from(view.active(index));
         let weight = |index: usize| {
             self.targets().get(index).map_or(1, |target| u64::from(target.endpoint.weight))
         };

@@ -106,11 +106,16 @@ fn least_request_prefers_the_less_busy() {
     });
     with(Policy::LeastRequest, weighted(&[1, 4]), |destination| {
         // Four times the weight carries four times the load.
-        let view = View { active: vec![3, 14], ..View::default() };
+        let view = View { active: vec![4, 14], ..View::default() };
         let picks =
             randoms().take(1000).map(|random| destination.pick(&view, Draw::first(random, 0)));
         let counts = counts(picks);
         assert!(counts[&1] > 900, "{counts:?}");
+    });
+    with(Policy::LeastRequest, weighted(&[1, 3]), |destination| {
+        // Idle endpoints share as their weights say, and no more.
+        let even = counts_of_idle(destination);
+        assert!((200..300).contains(&even[&0]), "{even:?}");
     });
 }
 
