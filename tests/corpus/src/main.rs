@@ -4,7 +4,8 @@
 //! request is allowed). They go through the compiler, the encoded messages of the native stream and
 //! the calls of the engine that the proxy itself makes. The runner decides nothing: it asks, and
 //! compares what it is told with what the case expects. `authz-envoy` asks a stock Envoy with the
-//! same policies, lowered, in the engine's place.
+//! same policies, lowered, in the engine's place. `iptables` asks `lateen-capture` for the rules of a
+//! capture, and compares them line by line.
 //!
 //! A case is left out only when its objects use a field, a value, a kind or a feature flag that is
 //! not honoured yet, by the account of fields that `lateen-api` keeps.

@@ -364,3 +364,27 @@ fn transparent_connections_keep_their_destination() -> anyhow::Result<()> {
     }
     Ok(())
 }
+
+/// All of it is said at once, in the words of the command line and of variables; nothing is written.
+#[test]
+fn wrong_settings_are_refused_before_anything_runs() -> anyhow::Result<()> {
+    let output = Command::new(binary())
+        .args(["capture", "apply", "-b", "http", "-p", "0"])
+        .env("ISTIO_OUTBOUND_OWNER_GROUPS", "no-such-group-here")
+        .env("ISTIO_SERVICE_CIDR", "10.0.0.0")
+        .env("PATH", "")
+        .output()?;
+    let said = String::from_utf8(output.stderr)?;
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    for place in ["--istio-inbound-ports: \"http\"", "--envoy-port: \"0\"", "ISTIO_SERVICE_CIDR"] {
+        assert!(said.contains(place), "{said}");
+    }
+    let output = Command::new(binary())
+        .args(["capture", "apply"])
+        .env("ISTIO_OUTBOUND_OWNER_GROUPS", "no-such-group-here")
+        .output()?;
+    let said = String::from_utf8(output.stderr)?;
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(said.contains("\"no-such-group-here\" is no group"), "{said}");
+    Ok(())
+}

@@ -1,10 +1,10 @@
-//! `lateen-proxy`: what a sidecar's image carries, the proxy and nothing else.
+//! `lateen-proxy`: what a sidecar's image carries: the proxy, and what leads traffic through it.
 
 use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use lateen::commands::proxy;
+use lateen::commands::{capture, proxy};
 
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
@@ -22,6 +22,8 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Lead the pod's traffic through its proxy: the packet filter's rules.
+    Capture(capture::Arguments),
     /// Become another program that ends with its parent.
     #[command(hide = true)]
     Guard {
@@ -37,6 +39,7 @@ fn main() -> ExitCode {
 
 fn run(cli: Cli) -> anyhow::Result<i32> {
     match (cli.command, cli.arguments) {
+        (Some(Command::Capture(arguments)), _) => capture::run(&arguments),
         (Some(Command::Guard { program, arguments }), _) => {
             Err(lateen_agent::guard::become_guarded(&program, &arguments).into())
         }

@@ -4,13 +4,13 @@
 
 mod filter;
 mod flags;
+mod machine;
 mod program;
 mod routes;
 
-use anyhow::Context;
 use lateen_capture::model::Rule;
 use lateen_capture::settings::{Mode, Outcome, Problems};
-use lateen_capture::{Settings, host, iptables, nftables, rules};
+use lateen_capture::{Settings, iptables, nftables, rules};
 
 use filter::Filter;
 use flags::Flags;
@@ -56,7 +56,12 @@ enum Action {
 pub fn run(arguments: &Arguments) -> anyhow::Result<i32> {
     let (Action::Apply(flags) | Action::Check(flags) | Action::Clean(flags) | Action::Print(flags)) =
         &arguments.action;
-    let outcome = match read(flags)? {
+    let outcome = flags.written()?.read().and_then(|outcome| match arguments.action {
+        // What is only printed may be for another machine.
+        Action::Print(_) => Ok(outcome),
+        _ => Ok(Outcome { settings: machine::numbered(outcome.settings)?, ..outcome }),
+    });
+    let Outcome { settings, notices } = match outcome {
         Ok(outcome) => outcome,
         Err(Problems(problems)) => {
             for problem in problems {
@@ -65,56 +70,20 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<i32> {
             return Ok(2);
         }
     };
-    for notice in &outcome.notices {
+    for notice in notices {
         eprintln!("lateen: note: {notice}");
     }
-    let settings = outcome.settings;
     let filter = Filter::chosen(flags.native_nftables());
     match arguments.action {
         Action::Print(_) => print(&settings, filter),
-        Action::Apply(_) => apply(&numbered(settings)?, filter),
-        Action::Check(_) => check(&numbered(settings)?, filter),
-        Action::Clean(_) => clean(&numbered(settings)?, filter),
+        Action::Apply(_) => apply(&settings, filter)?,
+        Action::Check(_) => return check(&settings, filter),
+        Action::Clean(_) => clean(&settings, filter)?,
     }
+    Ok(0)
 }
 
-/// The settings, completed with what the machine says.
-fn read(flags: &Flags) -> anyhow::Result<Result<Outcome, Problems>> {
-    let mut written = flags.written();
-    flags.complete(&mut written, &Machine)?;
-    Ok(written.read())
-}
-
-/// What settings leave to the machine to say.
-struct Machine;
-
-impl Machine {
-    /// Whether IPv6 is captured where nothing is said about it.
-    fn ipv6(&self, dual_stack: bool) -> bool {
-        // Without such a file the kernel does not have the family.
-        let text = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
-        let v4 = host::has_ipv4_address(&text("/proc/net/fib_trie"));
-        let v6 = host::has_ipv6_address(&text("/proc/net/if_inet6"));
-        if v4 && v6 && !dual_stack {
-            eprintln!("lateen: note: IPv6 is not captured: --dual-stack is not given");
-        }
-        v6 && (dual_stack || !v4)
-    }
-
-    fn resolv_conf(&self) -> anyhow::Result<String> {
-        let path = "/etc/resolv.conf";
-        std::fs::read_to_string(path).with_context(|| format!("cannot read {path}"))
-    }
-}
-
-/// The settings with numbers for names of groups: numbers are what the packet filter gives back.
-fn numbered(settings: Settings) -> anyhow::Result<Settings> {
-    // Without the file there are no names.
-    let groups = std::fs::read_to_string("/etc/group").unwrap_or_default();
-    Ok(settings.with_group_numbers(|name| host::group_number(&groups, name))?)
-}
-
-fn print(settings: &Settings, filter: Filter) -> anyhow::Result<i32> {
+fn print(settings: &Settings, filter: Filter) {
     let rules = rules::rules(settings);
     for entry in lateen_capture::routes::entries(settings) {
         println!("{}", entry.add());
@@ -127,14 +96,12 @@ fn print(settings: &Settings, filter: Filter) -> anyhow::Result<i32> {
         }
         Filter::Nftables => print!("{}", nftables::load(&rules)),
     }
-    Ok(0)
 }
 
 /// Routes first: a packet that is marked before there is a way for it would be lost.
-fn apply(settings: &Settings, filter: Filter) -> anyhow::Result<i32> {
+fn apply(settings: &Settings, filter: Filter) -> anyhow::Result<()> {
     routes::add(settings)?;
-    filter.apply(&known(settings), &rules::rules(settings))?;
-    Ok(0)
+    filter.apply(&known(settings), &rules::rules(settings))
 }
 
 fn check(settings: &Settings, filter: Filter) -> anyhow::Result<i32> {
@@ -146,10 +113,9 @@ fn check(settings: &Settings, filter: Filter) -> anyhow::Result<i32> {
     Ok(if in_place && missing.is_empty() { 0 } else { NOT_IN_PLACE })
 }
 
-fn clean(settings: &Settings, filter: Filter) -> anyhow::Result<i32> {
+fn clean(settings: &Settings, filter: Filter) -> anyhow::Result<()> {
     filter.apply(&known(settings), &[])?;
-    routes::remove(settings)?;
-    Ok(0)
+    routes::remove(settings)
 }
 
 /// Rules that are ours wherever they stand: those of both families and modes, whichever are wanted

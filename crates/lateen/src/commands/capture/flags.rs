@@ -4,7 +4,7 @@ use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
 use lateen_capture::host;
 use lateen_capture::settings::{Key, Written, switch};
 
-use super::Machine;
+use super::machine;
 
 /// A flag with a value.
 struct Valued {
@@ -170,31 +170,26 @@ pub(super) struct Flags {
 }
 
 impl Flags {
-    /// What was written.
-    pub(super) fn written(&self) -> Written {
+    /// What was written, completed with what the machine says where nothing was.
+    pub(super) fn written(&self) -> anyhow::Result<Written> {
         let mut written = Written::default();
         for (key, origin, text) in &self.settings {
             written.set(*key, origin, text);
         }
-        written
-    }
-
-    /// Adds what the machine has to say where nothing was written.
-    pub(super) fn complete(&self, written: &mut Written, machine: &Machine) -> anyhow::Result<()> {
         let text = |key: Key| {
             self.settings.iter().find(|(known, ..)| *known == key).map(|(_, _, text)| text.as_str())
         };
         let on = |key: Key| text(key).and_then(switch).unwrap_or(false);
         if text(Key::EnableIpv6).is_none() {
-            let ipv6 = machine.ipv6(self.dual_stack);
+            let ipv6 = machine::ipv6(self.dual_stack);
             written.set(Key::EnableIpv6, "addresses", ipv6.to_string());
         }
         if on(Key::RedirectDns) && !on(Key::CaptureAllDns) {
-            let (v4, v6) = host::name_servers(&machine.resolv_conf()?);
+            let (v4, v6) = host::name_servers(&machine::resolv_conf()?);
             written.set(Key::DnsServersV4, "/etc/resolv.conf", joined(&v4));
             written.set(Key::DnsServersV6, "/etc/resolv.conf", joined(&v6));
         }
-        Ok(())
+        Ok(written)
     }
 
     /// Whether nft is to be used.
