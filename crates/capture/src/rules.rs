@@ -109,7 +109,7 @@ impl<'s> Rules<'s> {
         self.rules.push(Rule { table, chain, at, families, matches, verdict });
     }
 
-    /// The families that are captured, apart from `self`, so that rules can be added meanwhile.
+    /// The families that are captured; a list of its own, so that rules can be added meanwhile.
     fn each_family(&self) -> Vec<Family> {
         self.families.clone()
     }

@@ -1,7 +1,7 @@
 //! What arrives.
 
 use super::{Rules, on_loopback, passthrough};
-use crate::model::{Chain, Is, Match, Protocol, Table, Verdict};
+use crate::model::{At, Chain, Is, Match, Protocol, Table, Verdict};
 use crate::settings::{Group, InboundPorts, Interface, Mode, TPROXY_OUTBOUND_MARK};
 
 const TCP: Match = Match::Protocol(Protocol::Tcp);
@@ -117,7 +117,7 @@ pub(super) fn marks(rules: &mut Rules<'_>) {
     rules.insert(table, inbound, 0, [TCP, marked], Verdict::Return);
     for family in rules.each_family() {
         let own = [TCP, Match::Source(Is::So, passthrough(family)), from_loopback.clone()];
-        rules.put(table, inbound, crate::model::At::After(1), vec![family], own, Verdict::Return);
+        rules.put(table, inbound, At::After(1), vec![family], own, Verdict::Return);
     }
     // nor what the application sends to itself.
     let to_itself = [TCP, from_loopback, Match::Mark(Is::Not, TPROXY_OUTBOUND_MARK)];

@@ -65,7 +65,8 @@ impl Kernel {
 
     fn line(&mut self, table: &str, line: &str) {
         let mut words = line.splitn(3, ' ');
-        let (command, chain) = (words.next().unwrap(), words.next().unwrap());
+        let mut word = || words.next().expect("a command and a chain");
+        let (command, chain) = (word(), word());
         let rest = words.next().unwrap_or_default().to_owned();
         let key = (table.to_owned(), chain.to_owned());
         if command == "-N" {
