@@ -162,6 +162,11 @@ fn merge_runs_of_slashes(path: &mut String) {
     if !path.contains("//") {
         return;
     }
+    if path.bytes().all(|byte| byte == b'/') {
+        // Envoy keeps the first and the last of them.
+        path.truncate(2);
+        return;
+    }
     let mut before = '\0';
     path.retain(|next| {
         let kept = next != '/' || before != '/';
@@ -208,6 +213,8 @@ mod tests {
             (Base, "", ""),
             (MergeSlashes, "/a//b///c?d//e", "/a/b/c?d//e"),
             (MergeSlashes, "//a/..//b", "/b"),
+            (MergeSlashes, "///", "//"),
+            (MergeSlashes, "//a//", "/a/"),
             (DecodeAndMergeSlashes, "/a%2Fb%5Cc/%2f/d", "/a/b/c/d"),
             (DecodeAndMergeSlashes, "/a%2f..%2fb", "/b"),
             (None, "/a/../%41//b", "/a/../%41//b"),

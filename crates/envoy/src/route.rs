@@ -206,6 +206,16 @@ pub(super) struct At<'a> {
     name: &'a Name,
 }
 
+impl At<'_> {
+    /// The scheme of its requests.
+    fn scheme(&self) -> &'static str {
+        // A table of a gateway's server of its own is one behind TLS.
+        let behind_tls =
+            matches!(self.name, Name::GatewayRoutes { server, .. } if server != "http");
+        if behind_tls { "https" } else { "http" }
+    }
+}
+
 /// The virtual host of a table, without its names. A table that is not there is answered with 503.
 fn made(context: &Context<'_>, at: At<'_>, out: &mut Output) -> VirtualHost {
     let Some(table) = context.model.routes(at.name) else {

@@ -41,8 +41,6 @@ enum RedirectPort {
     /// The authority's, but for a default port of the scheme that is left.
     Kept,
     Number(u16),
-    /// None.
-    Scheme,
     /// The listener's.
     Request,
 }
@@ -61,9 +59,9 @@ impl Redirect {
             Some(Port::PortNumber(number)) => RedirectPort::Number(
                 u16::try_from(number).map_err(|_| format!("redirect port {number}"))?,
             ),
-            Some(Port::PortFromScheme(true)) => RedirectPort::Scheme,
             Some(Port::PortFromRequest(true)) => RedirectPort::Request,
-            Some(Port::PortFromScheme(false) | Port::PortFromRequest(false)) | None => {
+            // Istio leaves that to Envoy, which keeps the authority's.
+            Some(Port::PortFromScheme(_) | Port::PortFromRequest(false)) | None => {
                 RedirectPort::Kept
             }
         };
@@ -95,26 +93,23 @@ impl Redirect {
         let (request_host, request_port) = authority::split(request.authority);
         let host = if self.authority.is_empty() { request_host } else { &self.authority };
         out.push_str(host);
-        let default = default_port(scheme);
-        let explicit = match self.port {
+        let told = match self.port {
             RedirectPort::Number(number) => Some(number),
             RedirectPort::Request => Some(port),
-            RedirectPort::Scheme => None,
-            RedirectPort::Kept => {
-                let kept = request_port.filter(|kept| {
-                    let left = scheme != request.scheme
-                        && kept.parse() == Ok(default_port(request.scheme));
-                    self.authority.is_empty() && !left
-                });
-                if let Some(kept) = kept {
-                    out.push(':');
-                    out.push_str(kept);
-                }
-                return;
-            }
+            RedirectPort::Kept => None,
         };
-        if let Some(number) = explicit.filter(|number| *number != default) {
+        // The port that the scheme stands for is none that anybody was told.
+        if let Some(number) = told.filter(|number| *number != default_port(scheme)) {
             out.push_str(&format!(":{number}"));
+            return;
+        }
+        let kept = request_port.filter(|kept| {
+            let left = scheme != request.scheme && kept.parse() == Ok(default_port(request.scheme));
+            self.authority.is_empty() && !left
+        });
+        if let Some(kept) = kept {
+            out.push(':');
+            out.push_str(kept);
         }
     }
 

@@ -29,7 +29,8 @@ proptest! {
         prop_assert!(!path.contains('\\'));
         prop_assert!(path.split('/').all(|segment| segment != "." && segment != ".."), "{}", path);
         if normalization != PathNormalization::Base {
-            prop_assert!(!path.contains("//"), "{}", path);
+            // Of nothing but slashes two are left, as Envoy has it.
+            prop_assert!(path == "//" || !path.contains("//"), "{}", path);
         }
         if normalization == PathNormalization::DecodeAndMergeSlashes {
             let lower = path.to_ascii_lowercase();

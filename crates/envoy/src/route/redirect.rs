@@ -6,11 +6,12 @@ use envoy_types::pb::envoy::config::route::v3::redirect_action::{
 };
 use lateen_mesh::v1::{self, redirect::Port};
 
-/// `port` is the listener's.
+/// `port` is the listener's, `scheme` that of its requests.
 pub(super) fn redirect(
     message: &v1::Redirect,
     path: Option<&v1::PathMatch>,
     port: u16,
+    scheme: &str,
 ) -> RedirectAction {
     let response_code = match message.status {
         302 => RedirectResponseCode::Found,
@@ -24,11 +25,8 @@ pub(super) fn redirect(
         Some(Port::PortFromRequest(true)) => port.into(),
         Some(Port::PortFromScheme(_) | Port::PortFromRequest(false)) | None => 0,
     };
-    let default = match message.scheme.as_str() {
-        "https" => 443,
-        "http" => 80,
-        _ => 0,
-    };
+    let scheme = if message.scheme.is_empty() { scheme } else { &message.scheme };
+    let default = if scheme == "https" { 443 } else { 80 };
     let path = if message.path.is_empty() {
         let prefix = (!message.path_prefix.is_empty()).then(|| match path {
             Some(v1::PathMatch { kind: Some(v1::path_match::Kind::SegmentPrefix(_)), .. })

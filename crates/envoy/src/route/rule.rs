@@ -72,7 +72,7 @@ fn route(
     made.action = Some(match &rule.action {
         None => respond(503),
         Some(Action::Redirect(message)) => {
-            route::Action::Redirect(redirect::redirect(message, path, at.port))
+            route::Action::Redirect(redirect::redirect(message, path, at.port, at.scheme()))
         }
         Some(Action::DirectResponse(response)) => {
             route::Action::DirectResponse(DirectResponseAction {

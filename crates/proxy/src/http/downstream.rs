@@ -73,7 +73,8 @@ impl Downstream {
             let peer = self.facts.peer()?;
             let own = self.ctx.principal();
             match self.facts.direction {
-                Direction::Gateway => sanitized_client_cert(&own, peer),
+                // Its own certificate is of a host and names no identity.
+                Direction::Gateway => sanitized_client_cert("", peer),
                 Direction::Inbound | Direction::Outbound => forwarded_client_cert(&own, peer),
             }
         });
@@ -106,6 +107,7 @@ impl Downstream {
         let mut unread = Ongoing::begin(self, &head);
         unread.fail(reason);
         unread.status = reason.facts().status.unwrap_or(0);
+        unread.bytes_sent = reason.body(false, None).len() as u64;
         unread.finish();
     }
 

@@ -89,7 +89,7 @@ pub async fn serve(
             }
         }
     };
-    let io = server::WatchedIo::new(io, seen);
+    let io = server::WatchedIo::new(io, seen, respond::server_name(facts.direction));
     let downstream = Downstream::new(ctx, facts, entry, http2);
     if http2 {
         server::serve_http2(downstream, io).await;

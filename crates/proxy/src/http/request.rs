@@ -259,6 +259,15 @@ fn direct_response(exchange: &mut InProgress, direct: &DirectResponse<'_>) -> Re
     let mut response = local::fixed(status, direct.body.clone(), exchange.ongoing.grpc);
     exchange.ongoing.grpc_status =
         response.headers().get(names::GRPC_STATUS).map(|_| local::grpc_status(status));
+    // As Envoy has it: what says that there is something elsewhere says where, if only here.
+    if status == StatusCode::CREATED || status.is_redirection() {
+        let scheme = exchange.downstream.scheme();
+        let authority = exchange.ongoing.authority.to_str().unwrap_or_default();
+        let here = format!("{scheme}://{authority}{}", exchange.head.uri);
+        if let Ok(value) = http::HeaderValue::try_from(here) {
+            response.headers_mut().insert(header::LOCATION, value);
+        }
+    }
     direct.response_headers.apply(response.headers_mut());
     Reply::Fixed(response, Reason::DirectResponse)
 }

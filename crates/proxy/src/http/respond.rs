@@ -178,13 +178,18 @@ fn name_operation(exchange: &InProgress, headers: &mut HeaderMap) {
     }
 }
 
+/// Value of the `server` header.
+pub(super) const fn server_name(direction: Direction) -> &'static str {
+    match direction {
+        Direction::Outbound => "envoy",
+        Direction::Inbound | Direction::Gateway => "istio-envoy",
+    }
+}
+
 /// What every answer gets.
 fn finish_head(downstream: &Downstream, headers: &mut HeaderMap) {
-    let server = match downstream.facts.direction {
-        Direction::Outbound => HeaderValue::from_static("envoy"),
-        Direction::Inbound | Direction::Gateway => HeaderValue::from_static("istio-envoy"),
-    };
-    headers.insert(header::SERVER, server);
+    let server = server_name(downstream.facts.direction);
+    headers.insert(header::SERVER, HeaderValue::from_static(server));
     if !headers.contains_key(header::DATE)
         && let Some(date) = date(downstream.ctx.clock.wall())
     {

@@ -9,6 +9,8 @@ pub struct Flags(u32);
 
 /// The flags with their short names, in the order in which Envoy prints them.
 const NAMES: [(Flags, &str); 29] = [
+    // Envoy prints them as they come up, and this one comes before how the last attempt failed.
+    (Flags::RETRY_LIMIT_EXCEEDED, "URX"),
     (Flags::FAILED_LOCAL_HEALTH_CHECK, "LH"),
     (Flags::NO_HEALTHY_UPSTREAM, "UH"),
     (Flags::UPSTREAM_TIMEOUT, "UT"),
@@ -24,7 +26,6 @@ const NAMES: [(Flags, &str); 29] = [
     (Flags::EXTERNAL_AUTHORIZATION, "UAEX"),
     (Flags::RATE_LIMIT_SERVICE_ERROR, "RLSE"),
     (Flags::DOWNSTREAM_CONNECTION_TERMINATION, "DC"),
-    (Flags::RETRY_LIMIT_EXCEEDED, "URX"),
     (Flags::STREAM_IDLE_TIMEOUT, "SI"),
     (Flags::INVALID_ENVOY_REQUEST_HEADERS, "IH"),
     (Flags::DOWNSTREAM_PROTOCOL_ERROR, "DPE"),
@@ -172,7 +173,7 @@ mod tests {
         let table = [
             (Flags::NONE, "-"),
             (Flags::NO_ROUTE, "NR"),
-            (Flags::RETRY_LIMIT_EXCEEDED | Flags::UPSTREAM_CONNECTION_FAILURE, "UF,URX"),
+            (Flags::RETRY_LIMIT_EXCEEDED | Flags::UPSTREAM_CONNECTION_FAILURE, "URX,UF"),
             (Flags::DOWNSTREAM_RESET | Flags::NO_HEALTHY_UPSTREAM, "UH,DR"),
         ];
         for (flags, text) in table {

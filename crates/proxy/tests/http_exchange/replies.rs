@@ -98,7 +98,7 @@ fn local_replies_are_envoys() {
                 mesh: shop(),
                 request: format!("GET / HTTP/1.0\r\nhost: {SHOP}\r\n\r\n"),
                 status: 426,
-                body: "",
+                body: "Upgrade Required",
                 flags: "DPE",
                 details: "low_version",
                 reason: "http_1_0",

@@ -59,7 +59,7 @@ fn the_last_failure_is_answered_when_all_attempts_are_used_up() {
         assert_eq!(answer.status(), 503);
         assert!(answer.body.contains("retried and the latest reset reason"), "{}", answer.body);
         let line = proxy.line().await;
-        assert_eq!(line["response_flags"], "UF,URX");
+        assert_eq!(line["response_flags"], "URX,UF");
     });
 }
 

@@ -160,8 +160,8 @@ impl Reason {
     pub const fn connection_flags(self) -> Flags {
         match self {
             Self::NotInRegistry | Self::PassthroughLoop => Flags::NO_HEALTHY_UPSTREAM,
-            // A server that ends so is one that ends.
-            Self::UpstreamResetMidway => Flags::NONE,
+            // Bytes have no exchange that could be broken off.
+            Self::UpstreamResetMidway | Self::DownstreamReset => Flags::NONE,
             _ => self.facts().flags,
         }
     }
