@@ -61,8 +61,27 @@ fn is_left_out(field: &str, left: &Entry, right: &Entry) -> bool {
     }
 }
 
+/// Whether a connection was relayed to no cluster at all.
+fn is_nowhere(entry: &Entry) -> bool {
+    let is = |field: &str, values: &[&str]| {
+        values.contains(&entry.get(field).map(String::as_str).unwrap_or_default())
+    };
+    is("code", &["0"])
+        && is("sent", &["0"])
+        && (is("cluster", &["BlackHoleCluster"]) || is("flags", &["NC", "NR"]))
+}
+
 fn normal(field: &str, entry: &Entry) -> String {
     let value = entry.get(field).map(String::as_str).unwrap_or_default();
+    // A relay that leads nowhere has no cluster; stock Envoy has to be given one.
+    let nowhere = entry.get("code").is_some_and(|code| code == "0")
+        && entry.get("cluster").is_some_and(|cluster| cluster == "BlackHoleCluster");
+    let value = match (field, value) {
+        ("cluster", _) if nowhere => "",
+        ("flags", "NC" | "NR" | "UH") if is_nowhere(entry) => "nowhere",
+        ("details", _) if is_nowhere(entry) => "",
+        (_, value) => value,
+    };
     // Where stock Envoy needs two clusters for one destination, the second has a suffix.
     let value = match field {
         "cluster" => value.trim_end_matches(";http").trim_end_matches(";tcp"),

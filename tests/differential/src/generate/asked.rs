@@ -118,9 +118,11 @@ impl Asked {
                 target.push_str(value);
             }
         }
-        match self.spelling {
+        let target = match self.spelling {
             Some(spelling) => spelling.write(&target, random),
             None => target,
-        }
+        };
+        // What begins in another way is no target, and a connection with it is not HTTP.
+        if target.starts_with('/') { target } else { format!("/{target}") }
     }
 }

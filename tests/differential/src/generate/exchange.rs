@@ -118,14 +118,13 @@ fn request(random: &mut Random, mesh: &Mesh, asked: &Asked) -> Request {
     }
 }
 
-/// Bytes that are neither HTTP nor TLS, and clearly so: whoever ends before that is clear is dropped by
-/// Envoy.
+/// Bytes that are neither HTTP nor TLS, and clearly so.
 fn bytes(random: &mut Random, mesh: &Mesh) -> Bytes {
     let send =
         random.one(&["hello\n", "\u{1}\u{2}\u{3}\u{4}\u{5}\u{6}", "SSH-2.0-x\r\n", "[GET /]\n"]);
     Bytes {
         send: send.to_owned(),
-        wait: false,
+        wait: true,
         times: 1,
         chance: mesh.world.spread,
         expect: Expect::default(),

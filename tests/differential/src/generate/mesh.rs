@@ -46,7 +46,15 @@ impl Mesh {
 impl Mesh {
     /// Whether there is something to connect to: a service may be hidden from the client.
     pub(super) fn can_be_dialled(&self, asked: &Asked) -> bool {
-        asked.place != Place::Outbound || self.is_visible(&asked.service, asked.port)
+        match asked.place {
+            Place::Outbound => self.is_visible(&asked.service, asked.port),
+            Place::Inbound => true,
+            Place::Gateway => {
+                let gateways = self.objects.iter().filter(|object| object["kind"] == "Gateway");
+                let servers = gateways.filter_map(|gateway| gateway["spec"]["servers"].as_array());
+                servers.flatten().any(|server| server["port"]["number"] == asked.port)
+            }
+        }
     }
 
     /// Whether the client's Sidecar, if there is one, lets it know a port of a service. What it knows
