@@ -101,7 +101,7 @@ impl Bed {
 
     /// `lateen capture` in the pod; its exit code and all that it printed.
     fn capture(&self, action: &str, flags: &[&str]) -> anyhow::Result<(i32, String)> {
-        self.pod.run(&PathBuf::from(binary()), &[&["capture", action], flags].concat())
+        self.pod.run(&binary(), &[&["capture", action], flags].concat())
     }
 
     /// The same, where it has to succeed.
