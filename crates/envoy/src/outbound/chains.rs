@@ -100,7 +100,8 @@ impl<'a> Chains<'a> {
             chains.extend(default.take());
         }
         let mut listener_filters = Vec::new();
-        if inspects_tls {
+        // Where names are written the log tells the client's, even if all of them lead to one place.
+        if inspects_tls || self.parts.iter().any(|part| !part.named.is_empty()) {
             let inspector =
                 TlsInspector { initial_read_buffer_size: Some(uint32(512)), ..Default::default() };
             listener_filters.push(inspector_filter("tls_inspector", any(&inspector)));

@@ -173,7 +173,7 @@ fn behaviours(random: &mut Random, spread: bool) -> Vec<Behaviour> {
         10 => vec![headers(&["server: own", "set-cookie: a=b", "set-cookie: c=d"])],
         11 => vec![status(204)],
         12 => vec![Behaviour { body: Some("another body".to_owned()), ..status(404) }],
-        13 => vec![instead(Instead::ResetInBody)],
+        13 => vec![instead(Instead::Close)],
         14 => vec![Behaviour { headers: vec!["grpc-status: 14".to_owned()], ..fine.clone() }, fine],
         _ => vec![status(503)],
     };
