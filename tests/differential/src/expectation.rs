@@ -28,6 +28,7 @@ pub fn of_exchange(exchange: &Exchange, engine: Engine, exchanged: &Exchanged) -
             check.observed(expect, observed);
         }
         check.distribution(expect, times);
+        check.turns(expect, times);
     }
     findings
 }
@@ -165,6 +166,14 @@ impl Check<'_> {
             && observed.lines.first() != Some(line)
         {
             self.fail("log line", line, &observed.lines);
+        }
+    }
+
+    fn turns(&mut self, expect: &Expect, times: &[Observed]) {
+        let Some(expected) = expect.turns else { return };
+        let twice = times.windows(2).any(|pair| pair[0].destination() == pair[1].destination());
+        if expected == twice {
+            self.fail("turns", expected, !twice);
         }
     }
 

@@ -301,6 +301,9 @@ pub struct Expect {
     /// Weights by which `times` requests are distributed over backends.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub distribution: BTreeMap<String, f64>,
+    /// Whether backends are asked in turn: with two of them never one twice in a row.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub turns: Option<bool>,
     /// What the last backend saw.
     #[serde(default, skip_serializing_if = "is_default")]
     pub seen: Seen,
