@@ -117,6 +117,9 @@ impl Redirect {
         let path = request.path();
         let query = &request.path_and_query[path.len()..];
         if !self.path.is_empty() {
+            if !self.path.starts_with('/') {
+                out.push('/');
+            }
             out.push_str(&self.path);
             if !self.path.contains('?') {
                 out.push_str(query);

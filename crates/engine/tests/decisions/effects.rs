@@ -136,6 +136,7 @@ fn redirects_lead_where_envoy_would() {
             "http://new.ext/a",
         ),
         (v1::Redirect { path: "/new".into(), ..base() }, "web.ext", "/a?b", "http://web.ext/new?b"),
+        (v1::Redirect { path: "new".into(), ..base() }, "web.ext", "/a", "http://web.ext/new"),
         (
             v1::Redirect { path: "/new?c".into(), ..base() },
             "web.ext",
