@@ -131,8 +131,12 @@ impl Site {
     pub fn refused(&self) -> anyhow::Result<f64> {
         let url = format!("http://{}/metrics", self.monitoring);
         let (_, text) = program::run("curl", ["-s", &url])?;
-        let line = text.lines().find_map(|line| line.strip_prefix("pilot_total_xds_rejects "));
-        Ok(line.with_context(|| format!("no count of refusals in:\n{text}"))?.trim().parse()?)
+        let lines = text.lines().filter(|line| line.starts_with("pilot_total_xds_rejects{"));
+        let counts: Vec<f64> = lines
+            .map(|line| Ok(line.rsplit(' ').next().context("no value")?.parse()?))
+            .collect::<anyhow::Result<_>>()?;
+        anyhow::ensure!(!counts.is_empty(), "no count of refusals in:\n{text}");
+        Ok(counts.into_iter().sum())
     }
 }
 
