@@ -5,9 +5,11 @@
 //! - [`turn`]: one at a time on this machine, for what shares fixed loopback addresses.
 //! - [`mesh`]: a control plane and proxies on a directory, by the built binary.
 //! - [`envoy`]: the stock Envoy.
+//! - [`keys`]: an agent's secret service, for an Envoy without an agent.
 //! - [`usage`]: what a process has used.
 
 pub mod envoy;
+pub mod keys;
 pub mod mesh;
 pub mod program;
 pub mod turn;

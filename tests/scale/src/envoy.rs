@@ -29,6 +29,7 @@ impl Envoy {
     /// When it does not start.
     pub fn start(
         binary: &Path,
+        keys: SocketAddr,
         folder: &Path,
         discovery: SocketAddr,
         workload: &Workload,
@@ -36,7 +37,7 @@ impl Envoy {
         let admin = free()?;
         let name = format!("envoy-{}", workload.name);
         let config = folder.join(format!("{name}.json"));
-        std::fs::write(&config, bootstrap(discovery, admin, workload).to_string())?;
+        std::fs::write(&config, bootstrap(discovery, keys, admin, workload).to_string())?;
         let mut command = Command::new(binary);
         command.arg("-c").arg(&config);
         command.args(["--concurrency", "2", "--disable-hot-restart", "--log-level", "warning"]);
@@ -109,9 +110,13 @@ impl Envoy {
     }
 }
 
-fn bootstrap(discovery: SocketAddr, admin: SocketAddr, workload: &Workload) -> Value {
+fn bootstrap(
+    discovery: SocketAddr,
+    keys: SocketAddr,
+    admin: SocketAddr,
+    workload: &Workload,
+) -> Value {
     let address = |address: SocketAddr| json!({"socket_address": {"address": address.ip().to_string(), "port_value": address.port()}});
-    // Nobody listens for what only an agent offers; these clusters exist so that names resolve.
     let cluster = |name: &str, at: SocketAddr| {
         json!({
             "name": name, "type": "STATIC", "connect_timeout": "1s",
@@ -145,12 +150,23 @@ fn bootstrap(discovery: SocketAddr, admin: SocketAddr, workload: &Workload) -> V
         },
         "static_resources": {"clusters": [
             cluster("xds-grpc", discovery),
-            cluster("sds-grpc", SocketAddr::from(([127, 0, 0, 1], 1)))
+            cluster("sds-grpc", keys)
         ]},
         "stats_config": {"stats_matcher": {"inclusion_list": {"patterns": [
             {"prefix": "cluster_manager"}, {"prefix": "listener_manager"}, {"prefix": "server"},
             {"suffix": "update_rejected"}, {"suffix": "config_reload"}, {"suffix": "update_success"}
         ]}}},
+        "overload_manager": {"resource_monitors": [{
+            "name": "envoy.resource_monitors.global_downstream_max_connections",
+            "typed_config": {
+                "@type": "type.googleapis.com/envoy.extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig",
+                "max_active_downstream_connections": 1000
+            }
+        }]},
+        "layered_runtime": {"layers": [{
+            "name": "static",
+            "static_layer": {"re2.max_program_size.error_level": 32768}
+        }]},
         "deferred_stat_options": {"enable_deferred_creation_stats": true}
     })
 }

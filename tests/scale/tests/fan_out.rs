@@ -10,6 +10,7 @@ use lateen_scale_tests::mesh::{Size, namespace};
 use lateen_scale_tests::site::Site;
 use lateen_scale_tests::wire::type_url;
 use lateen_testkit::envoy;
+use lateen_testkit::keys::Keys;
 
 const SIZE: Size = Size { services: 1000, endpoints: 10, namespaces: 50 };
 
@@ -59,10 +60,12 @@ impl Fleet {
             clients.push((home, client));
         }
         let real = [("real-1", 0), ("real-2", CHANGED), ("real-3", SECLUDED.start)];
+        let keys = Keys::start().await.expect("keys");
         let mut real = real.map(|(name, home)| {
             let workload = Workload { namespace: namespace(home), name: name.to_owned() };
             let binary = envoy::binary().expect("Envoy");
-            Envoy::start(&binary, &site.logs(), site.discovery, &workload).expect("Envoy starts")
+            Envoy::start(&binary, keys, &site.logs(), site.discovery, &workload)
+                .expect("Envoy starts")
         });
         for (_, client) in &clients {
             until(|| client.complete()).await;

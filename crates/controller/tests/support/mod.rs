@@ -3,7 +3,6 @@
 #![allow(dead_code)]
 
 pub mod envoy;
-pub mod keys;
 pub mod real_envoy;
 pub mod shop;
 

@@ -4,10 +4,11 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
 
+use lateen_testkit::keys::Keys;
 use lateen_testkit::program::Program;
 use serde_json::{Value, json};
 
-use super::{Mesh, get, keys::Keys};
+use super::{Mesh, get};
 
 /// Runs this test once more in a network of its own, where ports are free; `true` in there. Without an
 /// Envoy, or without the means for that, the test is skipped, and says so.
@@ -50,7 +51,7 @@ impl Envoy {
     /// Starts it as the proxy of a workload.
     pub async fn start(mesh: &Mesh, role: &str, workload: &str, folder: &Path) -> Self {
         let (namespace, name) = workload.split_once('/').expect("namespace/name");
-        let keys = Keys::start().await;
+        let keys = Keys::start().await.expect("keys");
         let admin = free_port();
         let bootstrap = json!({
             "node": {

@@ -66,23 +66,26 @@ struct Data {
 }
 
 /// Serves one key until the test ends.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct Keys {
     certificate: String,
     key: String,
 }
 
 impl Keys {
-    /// Starts it.
-    pub async fn start() -> SocketAddr {
-        let made = rcgen::generate_simple_self_signed(["mesh".to_owned()]).expect("a certificate");
+    /// Starts it; where it listens.
+    ///
+    /// # Errors
+    /// When there is no free port, or no certificate can be made.
+    pub async fn start() -> anyhow::Result<SocketAddr> {
+        let made = rcgen::generate_simple_self_signed(["mesh".to_owned()])?;
         let keys = Self { certificate: made.cert.pem(), key: made.signing_key.serialize_pem() };
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let address = listener.local_addr().expect("an address");
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+        let address = listener.local_addr()?;
         let incoming = tokio_stream::wrappers::TcpListenerStream::new(listener);
         let server = tonic::transport::Server::builder().add_service(keys);
         tokio::spawn(server.serve_with_incoming(incoming));
-        address
+        Ok(address)
     }
 
     fn secret(&self, name: &str) -> Secret {
