@@ -10,7 +10,7 @@
 //! | access log | what Istio's standard metrics are made from |
 //!
 //! - [`settings`]: everything that can be set.
-//! - [`run`]: starts and stops all of it.
+//! - [`mod@run`]: starts and stops all of it.
 //! - [`version`]: which Envoy is taken.
 //! - [`facts`]: what the control plane says of the workload.
 //! - [`node`]: what Envoy says of itself, from those facts.
