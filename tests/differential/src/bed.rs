@@ -1,8 +1,8 @@
 //! The bed: sides that run, and scenarios that run on them.
 //!
-//! - [`prepare`]: from a scenario to what a side runs.
-//! - [`handle`]: a side as a child process.
-//! - [`certificates`]: those of scenarios.
+//! - `prepare`: from a scenario to what a side runs.
+//! - `handle`: a side as a child process.
+//! - `certificates`: those of scenarios.
 
 mod certificates;
 pub mod handle;

@@ -1,8 +1,8 @@
 //! Random meshes, and requests aimed at the edges of what they match.
 //!
-//! - [`scenario`]: the scenario of a number.
-//! - [`smaller`]: a scenario that differs, made small ([`shrink`]).
-//! - [`mesh`]: objects; [`asked`]: what is asked of them; [`edge`]: how values are missed by one.
+//! - `scenario`: the scenario of a number.
+//! - `smaller`: a scenario that differs, made small (`shrink`).
+//! - `mesh`: objects; `asked`: what is asked of them; `edge`: how values are missed by one.
 
 pub mod asked;
 pub mod edge;

@@ -1,8 +1,8 @@
 //! What a scenario says: the schema of `exchanges.yaml`, as `README.md` explains it.
 //!
-//! - [`load`]: a scenario from its folder, checked.
-//! - [`write`]: a scenario as a folder.
-//! - [`field`]: the fields of the API that a scenario covers.
+//! - `load`: a scenario from its folder, checked.
+//! - `write`: a scenario as a folder.
+//! - `field`: the fields of the API that a scenario covers.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};

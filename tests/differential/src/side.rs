@@ -1,11 +1,11 @@
 //! One side: a control plane, the proxies under test, backends and clients, in a network namespace
 //! of their own.
 //!
-//! - [`namespace`]: how the bed starts a side.
-//! - [`protocol`]: what both say to each other.
-//! - [`mesh`]: the control plane and the proxies.
-//! - [`backend`], [`client`]: the ends of every exchange.
-//! - [`access_log`], [`resolver`], [`tls`], [`stream`], [`http1`], [`http2`], [`process`]: their parts.
+//! - `namespace`: how the bed starts a side.
+//! - `protocol`: what both say to each other.
+//! - `mesh`: the control plane and the proxies.
+//! - `backend`, `client`: the ends of every exchange.
+//! - `access_log`, `resolver`, `tls`, `stream`, `http1`, `http2`, `process`: their parts.
 
 mod access_log;
 pub mod backend;

@@ -1,8 +1,8 @@
 //! The backends: whatever is spoken to them, they see it, and do what the exchange says.
 //!
-//! - [`stage`]: what they should do now, and what they saw.
-//! - [`accept`]: from an accepted connection to its protocol, TLS taken off.
-//! - [`http1`], [`http2`], [`raw`]: the protocols.
+//! - `stage`: what they should do now, and what they saw.
+//! - `accept`: from an accepted connection to its protocol, TLS taken off.
+//! - `http1`, `http2`, `raw`: the protocols.
 
 mod accept;
 mod http1;
