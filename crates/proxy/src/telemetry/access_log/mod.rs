@@ -136,10 +136,12 @@ impl Format {
         let layout = if config.encoding == i32::from(v1::access_log::Encoding::Json) {
             Layout::Json(compiler.json(&config.format))
         } else {
-            Layout::Text(compiler.text(match config.format.as_str() {
-                "" => DEFAULT_TEXT,
-                format => format,
-            }))
+            Layout::Text(match config.format.as_str() {
+                "" => compiler.text(DEFAULT_TEXT),
+                format if format.ends_with('\n') => compiler.text(format),
+                // A line ends with the line, whoever forgets it; so has Istio.
+                format => compiler.text(&format!("{format}\n")),
+            })
         };
         let format = Self {
             request_headers: compiler.request_headers,

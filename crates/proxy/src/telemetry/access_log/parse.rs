@@ -65,12 +65,17 @@ impl Compiler {
                 Err(error) => self.problems.push(format!("access log format: {error}")),
             }
         }
-        DEFAULT_JSON.iter().map(|(key, format)| self.member(key, format)).collect()
+        let mut istios = DEFAULT_JSON;
+        istios.sort_unstable();
+        istios.iter().map(|(key, format)| self.member(key, format)).collect()
     }
 
     fn members(&mut self, object: &serde_json::Map<String, serde_json::Value>) -> Vec<Member> {
-        object
-            .iter()
+        // Written in the order of their names, as Envoy does.
+        let mut members: Vec<_> = object.iter().collect();
+        members.sort_unstable_by_key(|(key, _)| *key);
+        members
+            .into_iter()
             .map(|(key, value)| match value {
                 serde_json::Value::String(format) => self.member(key, format),
                 serde_json::Value::Object(object) => {
