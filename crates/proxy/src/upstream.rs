@@ -79,7 +79,7 @@ pub enum DialError {
     #[error("no connection within {0:?}")]
     Timeout(Duration),
     /// Nobody listens there.
-    #[error("connection refused")]
+    #[error("delayed connect error: Connection refused")]
     Refused,
     /// The connection failed otherwise.
     #[error("connection failed: {0}")]

@@ -107,7 +107,7 @@ impl Downstream {
         let mut unread = Ongoing::begin(self, &head);
         unread.fail(reason);
         unread.status = reason.facts().status.unwrap_or(0);
-        unread.bytes_sent = reason.body(false, None).len() as u64;
+        unread.bytes_sent = reason.body(false).len() as u64;
         unread.finish();
     }
 

@@ -52,7 +52,7 @@ impl Refusal {
     /// The answer. `retried`: other attempts came before. To a gRPC request it is a response of
     /// headers only, with a `grpc-status` and the text as `grpc-message`.
     pub(super) fn answer(&self, grpc: bool, retried: bool) -> Response<Bytes> {
-        let body = self.reason.body(retried, self.transport.as_deref());
+        let body = self.reason.body(retried);
         let mut response = text(self.status(), body, grpc);
         if self.reason == Reason::Overflow {
             response.headers_mut().insert(names::OVERLOADED, HeaderValue::from_static("true"));

@@ -8,7 +8,7 @@ use std::ops::{BitOr, BitOrAssign};
 pub struct Flags(u32);
 
 /// The flags with their short names, in the order in which Envoy prints them.
-const NAMES: [(Flags, &str); 29] = [
+const NAMES: [(Flags, &str); 30] = [
     // Envoy prints them as they come up, and this one comes before how the last attempt failed.
     (Flags::RETRY_LIMIT_EXCEEDED, "URX"),
     (Flags::FAILED_LOCAL_HEALTH_CHECK, "LH"),
@@ -17,6 +17,7 @@ const NAMES: [(Flags, &str); 29] = [
     (Flags::LOCAL_RESET, "LR"),
     (Flags::UPSTREAM_RESET, "UR"),
     (Flags::UPSTREAM_CONNECTION_FAILURE, "UF"),
+    (Flags::CONNECT_ATTEMPTS_EXCEEDED, "URX"),
     (Flags::UPSTREAM_CONNECTION_TERMINATION, "UC"),
     (Flags::UPSTREAM_OVERFLOW, "UO"),
     (Flags::NO_ROUTE, "NR"),
@@ -66,6 +67,8 @@ impl Flags {
     pub const DOWNSTREAM_CONNECTION_TERMINATION: Self = Self(1 << 9);
     /// `URX`: the last permitted attempt failed.
     pub const RETRY_LIMIT_EXCEEDED: Self = Self(1 << 10);
+    /// `URX` of a connection: Envoy's TCP proxy finds it behind how the last attempt failed.
+    pub const CONNECT_ATTEMPTS_EXCEEDED: Self = Self(1 << 29);
     /// `DPE`: the client broke the protocol.
     pub const DOWNSTREAM_PROTOCOL_ERROR: Self = Self(1 << 11);
     /// `UPE`: the upstream broke the protocol.

@@ -172,12 +172,10 @@ fn nobody_listening_is_a_connect_failure() {
         let proxy = outbound(plan).await;
         let answer = Wire::connect(proxy.address).await.get("/").await;
         assert_eq!(answer.status(), 503);
-        assert!(
-            answer.body.starts_with(
-                "upstream connect error or disconnect/reset before headers. reset reason: "
-            ),
-            "{}",
-            answer.body
+        assert_eq!(
+            answer.body,
+            "upstream connect error or disconnect/reset before headers. reset reason: \
+             remote connection failure"
         );
         let line = proxy.line().await;
         assert_eq!(line["response_flags"], "UF");

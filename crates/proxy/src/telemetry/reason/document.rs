@@ -49,7 +49,7 @@ pub fn document() -> String {
             facts.meaning.trim(),
             facts.advice.trim()
         );
-        let body = reason.body(false, None);
+        let body = reason.body(false);
         if !body.is_empty() {
             let _ = write!(page, "\nBody: `{body}`\n");
         }

@@ -74,8 +74,8 @@ pub enum Text {
         /// Body, `text/plain`; empty for none.
         body: &'static str,
     },
-    /// Both are made from the reason of the reset, and from the failure of the transport where
-    /// there is one.
+    /// Both are made from the reason of the reset; the details also from the failure of the
+    /// transport where there is one, which a client is not told.
     Reset(&'static str),
     /// The response had begun: there is no body, and the details name the reason of the reset.
     ResetMidway(&'static str),
@@ -162,7 +162,15 @@ impl Reason {
             Self::NotInRegistry | Self::PassthroughLoop => Flags::NO_HEALTHY_UPSTREAM,
             // Bytes have no exchange that could be broken off.
             Self::UpstreamResetMidway | Self::DownstreamReset => Flags::NONE,
-            _ => self.facts().flags,
+            _ => {
+                let flags = self.facts().flags;
+                // Its one attempt is all that Envoy's TCP proxy makes.
+                if flags.contains(Flags::UPSTREAM_CONNECTION_FAILURE) {
+                    flags.union(Flags::CONNECT_ATTEMPTS_EXCEEDED)
+                } else {
+                    flags
+                }
+            }
         }
     }
 
@@ -184,21 +192,17 @@ impl Reason {
         }
     }
 
-    /// Body of the answer, `text/plain`. `retried` says that this was not the first attempt,
-    /// `transport` why the transport failed.
+    /// Body of the answer, `text/plain`. `retried` says that this was not the first attempt.
     #[must_use]
-    pub fn body(self, retried: bool, transport: Option<&str>) -> Cow<'static, str> {
+    pub fn body(self, retried: bool) -> Cow<'static, str> {
         match self.facts().text {
             Text::Fixed { body, .. } => Cow::Borrowed(body),
             Text::ResetMidway(_) => Cow::Borrowed(""),
             Text::Reset(reset) => {
                 let retried = if retried { "retried and the latest " } else { "" };
-                let transport = transport
-                    .map(|failure| format!(", transport failure reason: {failure}"))
-                    .unwrap_or_default();
                 Cow::Owned(format!(
                     "upstream connect error or disconnect/reset before headers. \
-                     {retried}reset reason: {reset}{transport}"
+                     {retried}reset reason: {reset}"
                 ))
             }
         }

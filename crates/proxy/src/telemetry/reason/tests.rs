@@ -35,7 +35,7 @@ fn answers_speak_envoys_words() {
             "upstream_reset_before_response_started\
              {remote_connection_failure|delayed_connect_error:_111}",
             "upstream connect error or disconnect/reset before headers. reset reason: remote \
-             connection failure, transport failure reason: delayed connect error: 111",
+             connection failure",
         ),
         (
             Reason::UpstreamClosed,
@@ -61,13 +61,23 @@ fn answers_speak_envoys_words() {
     ];
     for (reason, transport, details, body) in table {
         assert_eq!(reason.details(transport), details);
-        assert_eq!(reason.body(false, transport), body);
+        assert_eq!(reason.body(false), body);
     }
     assert_eq!(
-        Reason::UpstreamReset.body(true, None),
+        Reason::UpstreamReset.body(true),
         "upstream connect error or disconnect/reset before headers. retried and the latest reset \
          reason: remote reset"
     );
+}
+
+/// One attempt is all that Envoy's TCP proxy makes, and it says so behind how that ended.
+#[test]
+fn a_connection_that_did_not_come_about_has_exceeded_its_attempts() {
+    for reason in [Reason::ConnectFailed, Reason::ConnectTimedOut, Reason::UpstreamTlsFailed] {
+        assert_eq!(reason.connection_flags().to_string(), "UF,URX", "{reason:?}");
+        assert_eq!(reason.flags().to_string(), "UF", "{reason:?}");
+    }
+    assert_eq!(Reason::DnsFailed.connection_flags().to_string(), "UH");
 }
 
 /// What `explain` prints (the engine's code) is what the proxy logs.
@@ -81,7 +91,7 @@ fn the_engines_codes_are_the_proxys() {
         }
         if let Some(status) = reason.facts().status {
             assert_eq!(status, engine.status(), "{}", reason.code());
-            assert_eq!(reason.body(false, None), engine.body(), "{}", reason.code());
+            assert_eq!(reason.body(false), engine.body(), "{}", reason.code());
         }
     }
 }
