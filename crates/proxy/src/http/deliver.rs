@@ -78,6 +78,11 @@ async fn try_in_turn(
         };
         note(exchange, ended);
         if !again(exchange, delivery.retries, ended, retries) {
+            // An endpoint that is not there was no attempt.
+            let counts = !matches!(&outcome, Err(failure) if failure.is_unresolved());
+            if counts && exceeded(delivery.retries, ended, retries) {
+                exchange.ongoing.flags |= Flags::RETRY_LIMIT_EXCEEDED;
+            }
             return outcome.map_err(Failure::into_refusal);
         }
         // Dropping what came resets the stream, or closes the connection.
@@ -92,20 +97,19 @@ async fn try_in_turn(
 
 /// Whether another attempt follows the one that ended like this.
 fn again(
-    exchange: &mut InProgress,
+    exchange: &InProgress,
     policy: Option<&RetryPolicy>,
     ended: Attempt<'_>,
     retries: u32,
 ) -> bool {
     let Some(policy) = policy else { return false };
-    if !policy.retries(ended, retries) {
-        // Would have been, had there been retries left.
-        if retries > 0 && policy.retries(ended, 0) {
-            exchange.ongoing.flags |= Flags::RETRY_LIMIT_EXCEEDED;
-        }
-        return false;
-    }
-    exchange.upgrade.is_none() && exchange.source.replayable()
+    policy.retries(ended, retries) && exchange.upgrade.is_none() && exchange.source.replayable()
+}
+
+/// Whether another attempt would have followed, had there been retries left.
+fn exceeded(policy: Option<&RetryPolicy>, ended: Attempt<'_>, retries: u32) -> bool {
+    let Some(policy) = policy else { return false };
+    retries > 0 && !policy.retries(ended, retries) && policy.retries(ended, 0)
 }
 
 /// Tells the endpoint's shared cell how the attempt went.

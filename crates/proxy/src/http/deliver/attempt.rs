@@ -71,6 +71,11 @@ impl Failure {
         }
     }
 
+    /// Whether the endpoint's name has no address: Envoy has no such endpoint.
+    pub(super) fn is_unresolved(&self) -> bool {
+        matches!(self, Self::Dial(error) if matches!(**error, DialError::Unresolved(_)))
+    }
+
     pub(super) fn into_refusal(self) -> Refusal {
         let reason = match &self {
             Self::Dial(error) => return refused_dial(error),
@@ -96,7 +101,8 @@ fn refused_dial(error: &DialError) -> Refusal {
         DialError::NoCertificate => (Reason::NoWorkloadCertificate, None),
         DialError::Settings(why) => (Reason::UpstreamTlsMisconfigured, Some(why.as_str().into())),
         DialError::Identity(why) => (Reason::UpstreamIdentityMismatch, Some(why.as_str().into())),
-        DialError::Unresolved(_) | DialError::Refused | DialError::Io(_) => {
+        DialError::Unresolved(_) => (Reason::DnsFailed, Some(error.to_string().into())),
+        DialError::Refused | DialError::Io(_) => {
             (Reason::ConnectFailed, Some(error.to_string().into()))
         }
     };
