@@ -50,7 +50,7 @@ impl Plan {
             Ok(table) => table,
             Err(without) => return without.into(),
         };
-        if table.https_redirect && request.scheme != "https" {
+        if table.https_redirect && came_over(request) != "https" {
             trace.step(What::Server, &table.origin, true, || "httpsRedirect".to_owned());
             return HttpDecision::Redirect(Location {
                 virtual_host: &table.host,
@@ -324,4 +324,11 @@ fn timeout(rule_ms: u64, request: &Request<'_>) -> Option<Duration> {
         (Some(rule), Some(deadline)) => Some(rule.min(deadline)),
         (rule, deadline) => rule.or(deadline),
     }
+}
+
+/// The scheme of the connection: `x-forwarded-proto`, which a gateway sets itself, and not what the
+/// client calls it.
+fn came_over<'r>(request: &'r Request<'_>) -> &'r str {
+    let told = request.headers.get("x-forwarded-proto").and_then(|told| told.to_str().ok());
+    told.unwrap_or(request.scheme)
 }

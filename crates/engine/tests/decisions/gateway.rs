@@ -234,6 +234,11 @@ fn https_redirect_answers_plain_requests() {
     let request = Request { scheme: "https", ..get("one.ext", "/", &none) };
     let decision = route(&plan, Hosts::GatewayHttp(8080), &request);
     assert!(matches!(decision, HttpDecision::Forward(_)), "{decision:?}");
+    // What the client calls it (HTTP/2) does not make the connection a safe one.
+    let plain = headers(&[("x-forwarded-proto", "http")]);
+    let request = Request { scheme: "https", ..get("one.ext", "/", &plain) };
+    let decision = route(&plan, Hosts::GatewayHttp(8080), &request);
+    assert!(matches!(decision, HttpDecision::Redirect(_)), "{decision:?}");
 }
 
 #[test]

@@ -44,6 +44,8 @@ pub(super) struct InProgress {
     pub(super) head: http::request::Parts,
     pub(super) source: Rc<Source>,
     pub(super) ongoing: Ongoing,
+    /// The scheme that the client's target names: always in HTTP/2, in HTTP/1 with an absolute URI.
+    pub(super) scheme: Option<&'static str>,
     /// The client's side of an upgrade to WebSocket that it asks for.
     pub(super) upgrade: Option<OnUpgrade>,
     /// The sender waits for `100 Continue` before it sends the body.
@@ -68,16 +70,31 @@ impl InProgress {
         }
     }
 
+    /// The scheme as routes see it: where the target names none, `x-forwarded-proto` does, which the
+    /// nearest trusted proxy has set.
+    fn scheme(&self) -> &'static str {
+        let told = || {
+            let told = self.head.headers.get(names::FORWARDED_PROTO)?;
+            known_scheme(told.as_bytes())
+        };
+        self.scheme.or_else(told).unwrap_or_else(|| self.downstream.scheme())
+    }
+
     /// The head as the engine reads it.
     fn for_engine(&self) -> lateen_engine::Request<'_> {
         lateen_engine::Request {
             method: self.head.method.as_str(),
-            scheme: self.downstream.scheme(),
+            scheme: self.scheme(),
             authority: self.ongoing.authority.to_str().unwrap_or_default(),
             path_and_query: self.head.uri.path_and_query().map_or("/", |path| path.as_str()),
             headers: &self.head.headers,
         }
     }
+}
+
+/// `http` or `https`, in whatever case; others do not count.
+fn known_scheme(told: &[u8]) -> Option<&'static str> {
+    ["http", "https"].into_iter().find(|scheme| told.eq_ignore_ascii_case(scheme.as_bytes()))
 }
 
 /// Serves one request: from its head to the head of the answer. The exchange lasts until the body
@@ -107,7 +124,10 @@ async fn pass(exchange: &mut InProgress) -> Result<Reply, Refusal> {
             deliver(exchange, delivery).await
         }
         Entry::Gateway(scope) => {
-            authorize(exchange, &plan)?;
+            if let Err(denied) = authorize(exchange, &plan) {
+                note_route(exchange, &plan, scope);
+                return Err(denied);
+            }
             drop(plan);
             route(exchange, scope).await
         }
@@ -137,6 +157,22 @@ fn authorize(exchange: &mut InProgress, plan: &Plan) -> Result<(), Refusal> {
         origin: Some(verdict.origin().clone()),
         ..Refusal::new(reason)
     })
+}
+
+/// Notes, for those who read logs, where a request that is denied was on its way to.
+fn note_route(exchange: &mut InProgress, plan: &Plan, scope: &HttpScope) {
+    let random = exchange.ctx().random.next();
+    let (route_name, sent_to) = match plan.route(scope, &exchange.for_engine(), random) {
+        HttpDecision::Forward(forward) => {
+            (forward.route_name, SentTo::Destination(Arc::clone(forward.destination)))
+        }
+        HttpDecision::Redirect(location) => (location.route_name, SentTo::Nowhere),
+        HttpDecision::Respond(response) => (response.route_name, SentTo::Nowhere),
+        HttpDecision::Refuse(refusal) => (refusal.route_name, SentTo::Nowhere),
+        HttpDecision::Passthrough(_) | HttpDecision::Need(_) => return,
+    };
+    exchange.ongoing.route_name = route_name.into();
+    exchange.ongoing.sent_to = sent_to;
 }
 
 /// Matches the request on the plan of the moment; where details are missing, waits for them.
@@ -261,7 +297,7 @@ fn direct_response(exchange: &mut InProgress, direct: &DirectResponse<'_>) -> Re
         response.headers().get(names::GRPC_STATUS).map(|_| local::grpc_status(status));
     // As Envoy has it: what says that there is something elsewhere says where, if only here.
     if status == StatusCode::CREATED || status.is_redirection() {
-        let scheme = exchange.downstream.scheme();
+        let scheme = exchange.scheme();
         let authority = exchange.ongoing.authority.to_str().unwrap_or_default();
         let here = format!("{scheme}://{authority}{}", exchange.head.uri);
         if let Ok(value) = http::HeaderValue::try_from(here) {

@@ -326,6 +326,33 @@ fn routes_rewrite_and_change_headers() {
 }
 
 #[test]
+fn the_scheme_is_what_the_nearest_proxy_tells() {
+    run(async {
+        let backend = Backend::echo().await;
+        let created = v1::DirectResponse { status: 201, ..v1::DirectResponse::default() };
+        let answer_here = HttpRule {
+            action: Some(v1::http_rule::Action::DirectResponse(created)),
+            ..HttpRule::default()
+        };
+        let plan = Mesh::new().shop(Protocol::Http, &[backend.address], answer_here).plan();
+        let proxy = outbound(plan).await;
+        for (target, told, scheme) in [
+            ("/", "https", "https"),
+            ("/", "HTTPS", "https"),
+            ("/", "ftp", "http"),
+            ("https://shop.example/", "http", "https"),
+        ] {
+            let request = format!(
+                "GET {target} HTTP/1.1\r\nhost: {SHOP}\r\nx-forwarded-proto: {told}\r\n\r\n"
+            );
+            let answer = Wire::connect(proxy.address).await.ask(&request).await;
+            let here = format!("{scheme}://{SHOP}/");
+            assert_eq!(answer.header("location"), Some(here.as_str()), "{target} {told}");
+        }
+    });
+}
+
+#[test]
 fn a_gateway_believes_nothing_from_outside() {
     run(async {
         let backend = Backend::echo().await;

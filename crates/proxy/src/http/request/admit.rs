@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderValue, Method, Request, Uri, Version, header};
 use hyper::upgrade::OnUpgrade;
 use lateen_engine::settings::Settings;
 
-use super::{InProgress, method};
+use super::{InProgress, known_scheme, method};
 use crate::http::downstream::Downstream;
 use crate::http::exchange::Incoming;
 use crate::http::headers::{join_repeated, names, strip_request_hop, wire_length};
@@ -24,6 +24,10 @@ pub(super) fn begin(
 ) -> InProgress {
     let (mut head, body) = request.into_parts();
     restore_version(downstream, &mut head);
+    // What a native peer has carried over HTTP/2 has the scheme of that hop.
+    let restored = head.version == Version::HTTP_11 && !downstream.one_at_a_time;
+    let scheme = head.uri.scheme_str().filter(|_| !restored);
+    let scheme = scheme.and_then(|scheme| known_scheme(scheme.as_bytes()));
     let mut ongoing = Ongoing::begin(downstream, &head);
     ongoing.head_received = wire_length(&head.headers) + head.uri.path().len() as u64 + 16;
     let length = head
@@ -37,6 +41,7 @@ pub(super) fn begin(
         head,
         source,
         ongoing,
+        scheme,
         upgrade,
         expects_continue: false,
         told_metadata: false,
@@ -188,7 +193,13 @@ fn normalize_path(exchange: &mut InProgress, settings: &Settings) -> Result<(), 
 
 /// Sends another path; the one that was asked for goes along as `x-envoy-original-path`.
 pub(super) fn rewrite_path(exchange: &mut InProgress, path: &str) {
-    let Ok(rewritten) = PathAndQuery::try_from(path) else {
+    // A `#` that the route's words bring in would end the path here; it is meant as a part of it.
+    let rewritten = if path.contains('#') {
+        PathAndQuery::try_from(path.replace('#', "%23"))
+    } else {
+        PathAndQuery::try_from(path)
+    };
+    let Ok(rewritten) = rewritten else {
         // The route's own words made it so; the request goes on as it came.
         tracing::debug!(path, "rewritten path is not valid");
         return;
