@@ -126,8 +126,10 @@ pub fn sides(scenario: &Scenario, left: &Ran, right: &Ran) -> Vec<Finding> {
             continue;
         };
         for (request, (left, right)) in left.0.iter().zip(&right.0).enumerate() {
-            let mut compare = Compare { exchange, at: (request, 0), findings: &mut findings };
-            if is_chance(exchange, request) {
+            let chance = is_chance(exchange, request);
+            let mut compare =
+                Compare { exchange, at: (request, 0), chance, findings: &mut findings };
+            if chance {
                 compare.distributions(left, right);
             } else {
                 for (time, (left, right)) in left.iter().zip(right).enumerate() {
@@ -152,6 +154,8 @@ pub fn is_chance(exchange: &Exchange, request: usize) -> bool {
 struct Compare<'a> {
     exchange: &'a Exchange,
     at: (usize, usize),
+    /// The destination is left to chance.
+    chance: bool,
     findings: &'a mut Vec<Finding>,
 }
 
@@ -215,7 +219,9 @@ impl Compare<'_> {
         self.headers("header", Direction::Response, &left.headers, &right.headers);
         self.headers("trailer", Direction::Response, &left.trailers, &right.trailers);
         self.equal("destination", left.destination(), right.destination());
-        self.equal("attempts", left.attempts(), right.attempts());
+        if !self.chance {
+            self.equal("attempts", left.attempts(), right.attempts());
+        }
         if let (Some(left), Some(right)) = (left.last(), right.last()) {
             self.seen(left, right);
         }
@@ -268,7 +274,11 @@ impl Compare<'_> {
         let right = headers::normal(direction, right);
         let names: BTreeSet<&String> = left.keys().chain(right.keys()).collect();
         for name in names {
-            if left.get(name) != right.get(name) {
+            // How often something else was tried before is left to chance with the destination.
+            if self.chance && name == "x-envoy-attempt-count" {
+                continue;
+            }
+            if !headers::same(direction, name, left.get(name), right.get(name)) {
                 let about = format!("{about} {name}");
                 self.differ(&about, left.get(name), right.get(name));
             }

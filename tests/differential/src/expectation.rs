@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::time::Duration;
 
-use crate::compare::{Between, Finding, statistics};
+use crate::compare::{Between, Finding, log, statistics};
 use crate::observe::{Exchanged, Headers, Observed, SeenRequest, values};
 use crate::scenario::{Destination, Exchange, Expect, Scenario, Seen, Wanted};
 use crate::side::protocol::{Engine, Ran};
@@ -148,7 +148,9 @@ impl Check<'_> {
         if let Some(flags) = &expect.flags {
             match observed.log.is_empty() {
                 true => self.fail("flags", flags, "no line in the access log"),
-                false => self.equal("flags", Some(flags), &field("flags")),
+                false => {
+                    self.equal("flags", Some(log::sorted(flags)), log::sorted(&field("flags")));
+                }
             }
         }
         for (name, wanted) in &expect.log {
@@ -161,6 +163,11 @@ impl Check<'_> {
             if !fits {
                 self.fail(&format!("log {name}"), wanted, seen);
             }
+        }
+        if self.engine == Engine::Native
+            && let Some(reason) = &expect.reason
+        {
+            self.equal("log reason", Some(reason.as_str()), &field("reason"));
         }
         if let Some(line) = &expect.log_line
             && observed.lines.first() != Some(line)

@@ -313,6 +313,9 @@ pub struct Expect {
     /// The response flags in the proxy's access log, `-` for none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub flags: Option<String>,
+    /// The reason code that the native proxy logs; stock Envoy has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
     /// Fields of the proxy's access log, by the names in `README.md`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub log: BTreeMap<String, Wanted>,

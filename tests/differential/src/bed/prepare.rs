@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::MARKER;
 use crate::scenario::{CLIENT, GATEWAY, SERVER, Scenario, documents_of_yaml, json_of_yaml};
-use crate::side::protocol::{BackendPlace, Places, Prepared};
+use crate::side::protocol::{BackendPlace, Places, Prepared, REASON};
 use crate::strip::Mesh;
 
 /// Port that keeps the gateway a gateway.
@@ -29,7 +29,7 @@ const WORKLOADS: [(&str, &[(&str, &str)]); 3] = [
 const TRUST_DOMAIN: &str = "cluster.local";
 
 /// What the access log says of each request, where the mesh has no format of its own. Operators
-/// that stock Envoy has.
+/// that stock Envoy has, and [`REASON`], which its side leaves out.
 fn log_format() -> Value {
     json!({
         "tag": "%REQ(X-BED)%",
@@ -49,6 +49,7 @@ fn log_format() -> Value {
         "sent": "%BYTES_SENT%",
         "peer": "%DOWNSTREAM_PEER_URI_SAN%",
         "tls": "%DOWNSTREAM_TLS_VERSION%",
+        "reason": REASON,
     })
 }
 
@@ -115,18 +116,31 @@ pub fn prepare(
     })
 }
 
-/// `$base64(NAME)` replaced by the file, in base64.
+/// `$base64(NAME)` replaced by the file in base64, `"$pem(NAME)"` by the file as a quoted text.
 fn with_certificates(text: &str, files: &BTreeMap<String, String>) -> anyhow::Result<String> {
-    const OPEN: &str = "$base64(";
+    let base64 = |content: &str| base64::engine::general_purpose::STANDARD.encode(content);
+    let text = replaced(text, ("$base64(", ")"), files, base64)?;
+    let quoted = |content: &str| Value::from(content).to_string();
+    replaced(&text, ("\"$pem(", ")\""), files, quoted)
+}
+
+/// Every name between `open` and `close`, and both, replaced by what `write` makes of the file.
+fn replaced(
+    text: &str,
+    (open, close): (&str, &str),
+    files: &BTreeMap<String, String>,
+    write: impl Fn(&str) -> String,
+) -> anyhow::Result<String> {
     let mut out = String::new();
     let mut rest = text;
-    while let Some((before, after)) = rest.split_once(OPEN) {
-        let (name, after) = after.split_once(')').context("`$base64(` without `)`")?;
+    while let Some((before, after)) = rest.split_once(open) {
+        let (name, after) =
+            after.split_once(close).with_context(|| format!("`{open}` without `{close}`"))?;
         let content = files.get(name).with_context(|| {
             format!("there is no {name}; the scenario's `certificates` say what there is")
         })?;
         out.push_str(before);
-        out.push_str(&base64::engine::general_purpose::STANDARD.encode(content));
+        out.push_str(&write(content));
         rest = after;
     }
     out.push_str(rest);

@@ -22,15 +22,27 @@ enum Compared {
     Presence,
     /// The value without its `Hash=…` elements.
     WithoutHash,
+    /// A number of milliseconds, within [`TOLERANCE`].
+    Milliseconds,
 }
 
-use Compared::{Nothing, Presence, WithoutHash};
+/// How far measured times may be apart: several pauses between attempts (each at random up to 250 ms)
+/// on a busy machine.
+const TOLERANCE: u64 = 1000;
+
+use Compared::{Milliseconds, Nothing, Presence, WithoutHash};
 use Direction::{Request, Response};
 
 /// Name, direction, what is compared, and why not all of it.
 const TABLE: &[(&str, Direction, Compared, &str)] = &[
     ("date", Response, Nothing, "a clock's"),
     ("x-envoy-upstream-service-time", Response, Presence, "a measured time"),
+    (
+        "x-envoy-expected-rq-timeout-ms",
+        Request,
+        Milliseconds,
+        "what is left of the request's time after earlier attempts and their random pauses",
+    ),
     ("x-request-id", Request, Presence, "random"),
     ("x-request-id", Response, Presence, "random"),
     ("traceparent", Request, Presence, "random"),
@@ -70,11 +82,28 @@ pub fn normal(direction: Direction, headers: &Headers) -> BTreeMap<String, Strin
             Some(Nothing) => continue,
             Some(Presence) => "…".to_owned(),
             Some(WithoutHash) => without_hash(value),
-            None => value.clone(),
+            Some(Milliseconds) | None => value.clone(),
         };
         joined.entry(name.clone()).or_default().push(value);
     }
     joined.into_iter().map(|(name, values)| (name, values.join(","))).collect()
+}
+
+/// Whether two values of a header, as [`normal`] gives them, are the same.
+#[must_use]
+pub fn same(
+    direction: Direction,
+    name: &str,
+    left: Option<&String>,
+    right: Option<&String>,
+) -> bool {
+    let measured =
+        TABLE.iter().any(|line| line.0 == name && line.1 == direction && line.2 == Milliseconds);
+    let number = |value: Option<&String>| value.and_then(|value| value.parse::<u64>().ok());
+    match (number(left), number(right)) {
+        (Some(left), Some(right)) if measured => left.abs_diff(right) <= TOLERANCE,
+        _ => left == right,
+    }
 }
 
 fn without_hash(value: &str) -> String {
@@ -105,6 +134,19 @@ mod tests {
         assert_eq!(line("x-request-id"), Some("…"));
         assert_eq!(line("x-forwarded-client-cert"), Some("By=a;URI=b,URI=c"));
         assert_eq!(line("via"), Some("a,b"));
+    }
+
+    #[test]
+    fn measured_times_are_compared_with_a_tolerance() {
+        let same = |name: &str, left: &str, right: &str| {
+            let value = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+            super::same(Request, name, value(left).as_ref(), value(right).as_ref())
+        };
+        let timeout = "x-envoy-expected-rq-timeout-ms";
+        assert!(same(timeout, "2999", "2525"));
+        assert!(!same(timeout, "15000", "2525"));
+        assert!(!same(timeout, "2999", ""));
+        assert!(!same("x-other", "2999", "2998"));
     }
 
     #[test]

@@ -87,5 +87,16 @@ fn normal(field: &str, entry: &Entry) -> String {
         "cluster" => value.trim_end_matches(";http").trim_end_matches(";tcp"),
         _ => value,
     };
-    value.to_owned()
+    // Flags are a set.
+    match field {
+        "flags" => sorted(value),
+        _ => value.to_owned(),
+    }
+}
+
+/// The set of flags, written in one way.
+pub fn sorted(flags: &str) -> String {
+    let mut flags: Vec<&str> = flags.split(',').collect();
+    flags.sort_unstable();
+    flags.join(",")
 }

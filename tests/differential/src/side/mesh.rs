@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep};
 
 use super::http1::{Framing, Reader, write};
 use super::process::{Program, Tail};
-use super::protocol::{Engine, Prepared};
+use super::protocol::{Engine, Prepared, REASON};
 use super::stream::Stream;
 use crate::bed::MARKER;
 use crate::scenario::{CLIENT, GATEWAY, Place, SERVER};
@@ -54,7 +54,7 @@ impl Mesh {
         for part in ["logs", "state", "generations"] {
             std::fs::create_dir(folder.path().join(part))?;
         }
-        publish(&folder, first)?;
+        publish(&folder, engine, first)?;
         let logs = folder.path().join("logs");
         let binary = lateen_testkit::mesh::binary();
         let mut command = Command::new(&binary);
@@ -103,7 +103,7 @@ impl Mesh {
     /// # Errors
     /// When a proxy refuses it or takes too long.
     pub async fn switch(&mut self, prepared: &Prepared) -> anyhow::Result<()> {
-        publish(&self.folder, prepared)?;
+        publish(&self.folder, self.engine, prepared)?;
         let limit = Instant::now() + SWITCH;
         let marker = format!("{MARKER}{}.bed", prepared.generation);
         loop {
@@ -194,11 +194,15 @@ fn is_complaint(line: &str) -> bool {
 }
 
 /// Puts a mesh into force at once: the folder is a link, and the link is replaced.
-fn publish(folder: &TempDir, prepared: &Prepared) -> anyhow::Result<()> {
+fn publish(folder: &TempDir, engine: Engine, prepared: &Prepared) -> anyhow::Result<()> {
     let generations = folder.path().join("generations");
     let here = generations.join(prepared.generation.to_string());
     std::fs::create_dir(&here)?;
-    std::fs::write(here.join("mesh.yaml"), &prepared.mesh)?;
+    let text = match engine {
+        Engine::Native => prepared.mesh.clone(),
+        Engine::Envoy => prepared.mesh.replace(REASON, ""),
+    };
+    std::fs::write(here.join("mesh.yaml"), text)?;
     let aside = folder.path().join("mesh.new");
     std::os::unix::fs::symlink(&here, &aside)?;
     std::fs::rename(&aside, folder.path().join("mesh"))?;

@@ -8,6 +8,9 @@ use serde::{Deserialize, Serialize};
 use crate::observe::Exchanged;
 use crate::scenario::Scenario;
 
+/// The operator of access logs for the native proxy's reason codes, which stock Envoy would refuse.
+pub const REASON: &str = "%LATEEN_REASON%";
+
 /// Which data plane a side runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
