@@ -62,7 +62,7 @@ mod tests {
                     dns_resolution_failure: true,
                     ..Default::default()
                 },
-                "UF,URX,DF",
+                "URX,UF,DF",
             ),
         ] {
             assert_eq!(read(Some(&flags)).to_string(), prints);
