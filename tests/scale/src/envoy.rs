@@ -6,6 +6,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::Context;
+use lateen_testkit::envoy::{self, Sites};
 use lateen_testkit::mesh::free;
 use lateen_testkit::program::{self, Program};
 use lateen_testkit::wait;
@@ -37,7 +38,7 @@ impl Envoy {
         let admin = free()?;
         let name = format!("envoy-{}", workload.name);
         let config = folder.join(format!("{name}.json"));
-        std::fs::write(&config, bootstrap(discovery, keys, admin, workload).to_string())?;
+        std::fs::write(&config, bootstrap(Sites { discovery, keys, admin }, workload).to_string())?;
         let mut command = Command::new(binary);
         command.arg("-c").arg(&config);
         command.args(["--concurrency", "2", "--disable-hot-restart", "--log-level", "warning"]);
@@ -110,63 +111,22 @@ impl Envoy {
     }
 }
 
-fn bootstrap(
-    discovery: SocketAddr,
-    keys: SocketAddr,
-    admin: SocketAddr,
-    workload: &Workload,
-) -> Value {
-    let address = |address: SocketAddr| json!({"socket_address": {"address": address.ip().to_string(), "port_value": address.port()}});
-    let cluster = |name: &str, at: SocketAddr| {
-        json!({
-            "name": name, "type": "STATIC", "connect_timeout": "1s",
-            "typed_extension_protocol_options": {
-                "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
-                    "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
-                    "explicit_http_config": {"http2_protocol_options": {}}
-                }
-            },
-            "load_assignment": {"cluster_name": name, "endpoints": [
-                {"lb_endpoints": [{"endpoint": {"address": address(at)}}]}
-            ]}
-        })
-    };
+fn bootstrap(sites: Sites, workload: &Workload) -> Value {
     let Workload { namespace, name } = workload;
-    json!({
-        "node": {
-            "id": format!("sidecar~10.1.1.1~{name}.{namespace}~{namespace}.svc.cluster.local"),
-            "cluster": format!("load.{namespace}"),
-            "metadata": {"NAMESPACE": namespace, "LABELS": {"app": "load"}}
-        },
-        "admin": {"address": address(admin)},
-        "dynamic_resources": {
-            "ads_config": {
-                "api_type": "DELTA_GRPC", "transport_api_version": "V3",
-                "set_node_on_first_message_only": true,
-                "grpc_services": [{"envoy_grpc": {"cluster_name": "xds-grpc"}}]
-            },
-            "cds_config": {"ads": {}, "initial_fetch_timeout": "0s", "resource_api_version": "V3"},
-            "lds_config": {"ads": {}, "initial_fetch_timeout": "0s", "resource_api_version": "V3"}
-        },
-        "static_resources": {"clusters": [
-            cluster("xds-grpc", discovery),
-            cluster("sds-grpc", keys)
-        ]},
-        "stats_config": {"stats_matcher": {"inclusion_list": {"patterns": [
-            {"prefix": "cluster_manager"}, {"prefix": "listener_manager"}, {"prefix": "server"},
-            {"suffix": "update_rejected"}, {"suffix": "config_reload"}, {"suffix": "update_success"}
-        ]}}},
-        "overload_manager": {"resource_monitors": [{
-            "name": "envoy.resource_monitors.global_downstream_max_connections",
-            "typed_config": {
-                "@type": "type.googleapis.com/envoy.extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig",
-                "max_active_downstream_connections": 1000
-            }
-        }]},
-        "layered_runtime": {"layers": [{
-            "name": "static",
-            "static_layer": {"re2.max_program_size.error_level": 32768}
-        }]},
-        "deferred_stat_options": {"enable_deferred_creation_stats": true}
-    })
+    let node = json!({
+        "id": format!("sidecar~10.1.1.1~{name}.{namespace}~{namespace}.svc.cluster.local"),
+        "cluster": format!("load.{namespace}"),
+        "metadata": {"NAMESPACE": namespace, "LABELS": {"app": "load"}}
+    });
+    let mut bootstrap = envoy::bootstrap(sites, &node);
+    // A control plane that serves two hundred at once may take its time for the first answer.
+    for kind in ["cds_config", "lds_config"] {
+        bootstrap["dynamic_resources"][kind]["initial_fetch_timeout"] = json!("0s");
+    }
+    bootstrap["stats_config"] = json!({"stats_matcher": {"inclusion_list": {"patterns": [
+        {"prefix": "cluster_manager"}, {"prefix": "listener_manager"}, {"prefix": "server"},
+        {"suffix": "update_rejected"}, {"suffix": "config_reload"}, {"suffix": "update_success"}
+    ]}}});
+    bootstrap["deferred_stat_options"] = json!({"enable_deferred_creation_stats": true});
+    bootstrap
 }

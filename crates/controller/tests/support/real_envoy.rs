@@ -4,7 +4,9 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
 
+use lateen_testkit::envoy::{self, Sites};
 use lateen_testkit::keys::Keys;
+use lateen_testkit::mesh::free;
 use lateen_testkit::program::Program;
 use serde_json::{Value, json};
 
@@ -17,7 +19,7 @@ pub fn is_alone(test: &str) -> bool {
     if std::env::var_os(MARK).is_some() {
         return true;
     }
-    let Ok(envoy) = lateen_testkit::envoy::binary() else {
+    let Ok(envoy) = envoy::binary() else {
         println!("skipped: there is no Envoy, LATEEN_ENVOY names none");
         return false;
     };
@@ -52,50 +54,16 @@ impl Envoy {
     pub async fn start(mesh: &Mesh, role: &str, workload: &str, folder: &Path) -> Self {
         let (namespace, name) = workload.split_once('/').expect("namespace/name");
         let keys = Keys::start().await.expect("keys");
-        let admin = free_port();
-        let bootstrap = json!({
-            "node": {
-                "id": format!("{role}~10.1.0.1~{name}.{namespace}~{namespace}.svc.cluster.local"),
-                "cluster": name,
-                "metadata": { "NAMESPACE": namespace },
-            },
-            "admin": { "address": socket(admin) },
-            "dynamic_resources": {
-                "ads_config": {
-                    "api_type": "DELTA_GRPC",
-                    "transport_api_version": "V3",
-                    "grpc_services": [{ "envoy_grpc": { "cluster_name": "xds-grpc" } }],
-                    "set_node_on_first_message_only": true,
-                },
-                "cds_config": { "ads": {}, "resource_api_version": "V3" },
-                "lds_config": { "ads": {}, "resource_api_version": "V3" },
-            },
-            "static_resources": {
-                "clusters": [
-                    grpc_cluster("xds-grpc", mesh.plaintext()),
-                    grpc_cluster("sds-grpc", keys),
-                    grpc_cluster("lateen-access-log", keys),
-                ],
-            },
-            "overload_manager": {
-                "resource_monitors": [{
-                    "name": "envoy.resource_monitors.global_downstream_max_connections",
-                    "typed_config": {
-                        "@type": "type.googleapis.com/envoy.extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig",
-                        "max_active_downstream_connections": 1000,
-                    },
-                }],
-            },
-            "layered_runtime": {
-                "layers": [{
-                    "name": "static",
-                    "static_layer": { "re2.max_program_size.error_level": 32768 },
-                }],
-            },
+        let admin = free().expect("a port");
+        let node = json!({
+            "id": format!("{role}~10.1.0.1~{name}.{namespace}~{namespace}.svc.cluster.local"),
+            "cluster": name,
+            "metadata": { "NAMESPACE": namespace },
         });
+        let bootstrap = envoy::bootstrap(Sites { discovery: mesh.plaintext(), keys, admin }, &node);
         let path = folder.join(format!("{name}.json"));
         std::fs::write(&path, bootstrap.to_string()).expect("it is written");
-        let mut command = Command::new(lateen_testkit::envoy::binary().expect("an Envoy"));
+        let mut command = Command::new(envoy::binary().expect("an Envoy"));
         command.arg("--config-path").arg(&path).args([
             "--concurrency",
             "1",
@@ -176,33 +144,4 @@ impl Envoy {
 /// What a control plane that is away leaves in the log.
 fn is_expected(line: &str) -> bool {
     line.contains("gRPC config stream to xds-grpc closed")
-}
-
-fn free_port() -> SocketAddr {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-    listener.local_addr().expect("an address")
-}
-
-fn socket(address: SocketAddr) -> Value {
-    json!({ "socket_address": { "address": address.ip().to_string(), "port_value": address.port() } })
-}
-
-fn grpc_cluster(name: &str, address: SocketAddr) -> Value {
-    let endpoint = json!({ "endpoint": { "address": socket(address) } });
-    json!({
-        "name": name,
-        "type": "STATIC",
-        "connect_timeout": "1s",
-        "typed_extension_protocol_options": {
-            "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
-                "@type":
-                    "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
-                "explicit_http_config": { "http2_protocol_options": {} },
-            },
-        },
-        "load_assignment": {
-            "cluster_name": name,
-            "endpoints": [{ "lb_endpoints": [endpoint] }],
-        },
-    })
 }
