@@ -34,6 +34,8 @@ fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
         ("lateen-proxy", &["lateen-mesh", "lateen-engine", "lateen-xds", "lateen-identity"]),
         ("lateen-agent", &["lateen-mesh", "lateen-xds", "lateen-identity", "lateen-proxy"]),
         ("lateen-capture", &[]),
+        ("lateen-template", &[]),
+        ("lateen-inject", &["lateen-api", "lateen-template"]),
     ])
 }
 
