@@ -1,6 +1,8 @@
 //! JSON to trees, with places. YAML's reader takes most of JSON, but not its escapes for characters
 //! beyond 16 bits, and it is slower.
 
+use serde_json::Value as Json;
+
 use crate::value::{Entry, Node, Position, Value, duplicate};
 
 /// How deep a document may be nested.
@@ -21,6 +23,35 @@ pub(crate) fn documents(text: &str) -> Option<Vec<Node>> {
         reader.skip_white_space();
     }
     Some(documents)
+}
+
+/// What the API server and kubectl note in `metadata` for themselves. It can be longer than the object.
+const BOOKKEEPING: [&str; 2] =
+    ["managedFields", "kubectl.kubernetes.io/last-applied-configuration"];
+
+/// The tree of a value that has been read already, without places and without what the API server
+/// notes for itself.
+pub(crate) fn node(json: &Json) -> Node {
+    let value = match json {
+        Json::Null => Value::Null,
+        Json::Bool(value) => Value::Bool(*value),
+        Json::Number(number) => Value::Number(number.to_string()),
+        Json::String(text) => Value::String(text.clone()),
+        Json::Array(items) => Value::List(items.iter().map(node).collect()),
+        Json::Object(members) => Value::Map(entries(members)),
+    };
+    Node { position: Position::default(), value }
+}
+
+fn entries(members: &serde_json::Map<String, Json>) -> Vec<Entry> {
+    let wanted = members.iter().filter(|(key, _)| !BOOKKEEPING.contains(&key.as_str()));
+    wanted
+        .map(|(key, value)| Entry {
+            key: key.clone(),
+            position: Position::default(),
+            value: node(value),
+        })
+        .collect()
 }
 
 struct Reader<'a> {

@@ -32,12 +32,15 @@
 //! - **Reading.** [`parse()`] splits a text into documents ([`yaml`]), decodes each by the rules of
 //!   protobuf's JSON form, and validates it as Istio's admission webhook does. What is wrong is a
 //!   [`Diagnostic`] with object, field, line and column; an object with an error is rejected alone.
+//!   [`parse_json()`] does the same with what the API server gives, and [`admit()`] with what it asks
+//!   its validating webhooks about.
 //! - **The account of fields.** Each field is marked as honoured or not honoured yet. [`account()`]
 //!   lists all of them; [`Object::not_honoured`] those that one object uses.
 //! - **Meaning.** What belongs to the objects and not to those who compile them: [`host`] names and
 //!   patterns, label [`selector`]s, [`export_to`], declared [`protocol`]s, [`duration`]s.
 
 pub mod account;
+pub mod admission;
 pub mod diagnostic;
 pub mod duration;
 pub mod export_to;
@@ -59,11 +62,12 @@ pub mod value;
 pub mod yaml;
 
 pub use account::{FieldAccount, account};
+pub use admission::{Verdict, admit};
 pub use diagnostic::{Code, Diagnostic, FieldUse, Severity};
 pub use duration::Duration;
 pub use kind::Kind;
 pub use mesh_config::MeshConfig;
 pub use object::{Object, ObjectMeta, ObjectRef, Origin, Spec};
-pub use parse::{Parsed, ParsedMeshConfig, parse, parse_mesh_config, parse_node};
+pub use parse::{Parsed, ParsedMeshConfig, parse, parse_json, parse_mesh_config, parse_node};
 pub use protocol::Protocol;
 pub use value::Position;

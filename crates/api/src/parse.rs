@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use crate::diagnostic::{Code, Diagnostic, FieldUse, Finding, Severity};
+use crate::json;
 use crate::kind::{Kind, Scope, Support};
 use crate::mesh_config::MeshConfig;
 use crate::message::{Decode, Decoded, Decoder, Message};
@@ -45,6 +46,14 @@ pub fn parse_node(node: &Node, file: &str) -> Parsed {
     let mut reader = Reader::new(file);
     reader.document(node);
     reader.parsed
+}
+
+/// Reads an object (or a `List` of them) as the API server gives it: JSON without places, so that
+/// diagnostics name the field but no line. What the server notes for itself
+/// (`metadata.managedFields`, and the annotation with kubectl's last applied configuration) is passed
+/// over; `origin` names the source in diagnostics.
+pub fn parse_json(object: &serde_json::Value, origin: &str) -> Parsed {
+    parse_node(&json::node(object), origin)
 }
 
 /// The settings of a mesh, read apart from their ConfigMap.

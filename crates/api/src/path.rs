@@ -89,9 +89,11 @@ pub fn parent(path: &str) -> Option<&str> {
 pub struct Positions(Vec<(u64, Position)>);
 
 impl Positions {
-    /// Remembers where a field begins; lookups work after [`Positions::finish`].
+    /// Remembers where a field begins, if that is known; lookups work after [`Positions::finish`].
     pub(crate) fn record(&mut self, path: &str, position: Position) {
-        self.0.push((hash(path), position));
+        if position != Position::default() {
+            self.0.push((hash(path), position));
+        }
     }
 
     /// Makes lookups possible.
