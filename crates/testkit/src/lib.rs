@@ -4,10 +4,12 @@
 //! - [`wait`]: waiting for a condition, with a limit.
 //! - [`turn`]: one at a time on this machine, for what shares fixed loopback addresses.
 //! - [`mesh`]: a control plane and proxies on a directory, by the built binary.
+//! - [`cluster`]: a real Kubernetes.
 //! - [`envoy`]: the stock Envoy.
 //! - [`keys`]: an agent's secret service, for an Envoy without an agent.
 //! - [`usage`]: what a process has used.
 
+pub mod cluster;
 pub mod envoy;
 pub mod keys;
 pub mod mesh;

@@ -1,0 +1,3 @@
+//! The mesh on a real Kubernetes.
+//!
+//! - `tests/api.rs`: the cluster of *api* depth itself.
