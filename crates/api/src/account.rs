@@ -1,13 +1,16 @@
 //! The account of fields: every field of every kind, and whether Lateen acts on it.
 
+use crate::extensions::{TrafficExtension, WasmPlugin};
 use crate::kind::{Kind, Support};
 use crate::kubernetes::{ConfigMap, EndpointSlice, Namespace, Pod, Secret, Service};
 use crate::mesh_config::MeshConfig;
 use crate::message::{FieldDescriptor, Honoured, Message, MessageDescriptor, Shape};
 use crate::networking::{
-    DestinationRule, Gateway, ServiceEntry, Sidecar, VirtualService, WorkloadEntry,
+    DestinationRule, EnvoyFilter, Gateway, ProxyConfig, ServiceEntry, Sidecar, VirtualService,
+    WorkloadEntry, WorkloadGroup,
 };
-use crate::security::{AuthorizationPolicy, PeerAuthentication};
+use crate::security::{AuthorizationPolicy, PeerAuthentication, RequestAuthentication};
+use crate::telemetry::Telemetry;
 
 /// One line of the account.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -23,8 +26,8 @@ pub struct FieldAccount {
     pub honoured: bool,
 }
 
-/// The description of a kind, and the path at which it stands in an object. Nothing for kinds that
-/// are not honoured yet.
+/// The description of a kind, and the path at which it stands in an object. Nothing for kinds of
+/// which only the metadata is read.
 pub fn description(kind: Kind) -> Option<(&'static MessageDescriptor, &'static str)> {
     Some(match kind {
         Kind::VirtualService => (VirtualService::descriptor(), "spec"),
@@ -35,6 +38,13 @@ pub fn description(kind: Kind) -> Option<(&'static MessageDescriptor, &'static s
         Kind::Sidecar => (Sidecar::descriptor(), "spec"),
         Kind::PeerAuthentication => (PeerAuthentication::descriptor(), "spec"),
         Kind::AuthorizationPolicy => (AuthorizationPolicy::descriptor(), "spec"),
+        Kind::EnvoyFilter => (EnvoyFilter::descriptor(), "spec"),
+        Kind::ProxyConfig => (ProxyConfig::descriptor(), "spec"),
+        Kind::WorkloadGroup => (WorkloadGroup::descriptor(), "spec"),
+        Kind::RequestAuthentication => (RequestAuthentication::descriptor(), "spec"),
+        Kind::Telemetry => (Telemetry::descriptor(), "spec"),
+        Kind::WasmPlugin => (WasmPlugin::descriptor(), "spec"),
+        Kind::TrafficExtension => (TrafficExtension::descriptor(), "spec"),
         Kind::MeshConfig => (MeshConfig::descriptor(), ""),
         Kind::Service => (Service::descriptor(), ""),
         Kind::EndpointSlice => (EndpointSlice::descriptor(), ""),
@@ -58,7 +68,8 @@ pub fn account() -> impl Iterator<Item = FieldAccount> {
     for &kind in Kind::ALL {
         match description(kind) {
             Some((descriptor, root)) => {
-                Walk { kind, lines: &mut lines }.message(descriptor, root, true);
+                let honoured = kind.support() == Support::Honoured;
+                Walk { kind, lines: &mut lines }.message(descriptor, root, honoured);
             }
             None => lines.push(FieldAccount {
                 kind,

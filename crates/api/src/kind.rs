@@ -16,6 +16,8 @@ pub enum Scope {
 pub enum Support {
     /// Decoded, checked and acted on, field by field as the account says.
     Honoured,
+    /// Decoded, checked and reported, but without an effect yet, or only one that fails closed.
+    Read,
     /// Known by name, read to its metadata and reported.
     NotYet,
 }
@@ -97,19 +99,19 @@ kinds! {
     ConfigMap = "" "ConfigMap" ["v1"] Namespaced Honoured;
 
     /// Patches of Envoy's configuration.
-    EnvoyFilter = "networking.istio.io" "EnvoyFilter" ["v1alpha3"] Namespaced NotYet;
+    EnvoyFilter = "networking.istio.io" "EnvoyFilter" ["v1alpha3"] Namespaced Read;
     /// Settings of a workload's proxy.
-    ProxyConfig = "networking.istio.io" "ProxyConfig" ["v1beta1"] Namespaced NotYet;
+    ProxyConfig = "networking.istio.io" "ProxyConfig" ["v1beta1"] Namespaced Read;
     /// A template for workloads that register themselves.
-    WorkloadGroup = "networking.istio.io" "WorkloadGroup" ["v1", "v1beta1", "v1alpha3"] Namespaced NotYet;
+    WorkloadGroup = "networking.istio.io" "WorkloadGroup" ["v1", "v1beta1", "v1alpha3"] Namespaced Read;
     /// Which tokens a workload accepts.
-    RequestAuthentication = "security.istio.io" "RequestAuthentication" ["v1", "v1beta1"] Namespaced NotYet;
+    RequestAuthentication = "security.istio.io" "RequestAuthentication" ["v1", "v1beta1"] Namespaced Read;
     /// What is measured, logged and traced.
-    Telemetry = "telemetry.istio.io" "Telemetry" ["v1", "v1alpha1"] Namespaced NotYet;
+    Telemetry = "telemetry.istio.io" "Telemetry" ["v1", "v1alpha1"] Namespaced Read;
     /// An extension in WebAssembly.
-    WasmPlugin = "extensions.istio.io" "WasmPlugin" ["v1alpha1"] Namespaced NotYet;
+    WasmPlugin = "extensions.istio.io" "WasmPlugin" ["v1alpha1"] Namespaced Read;
     /// An extension in WebAssembly or Lua.
-    TrafficExtension = "extensions.istio.io" "TrafficExtension" ["v1alpha1"] Namespaced NotYet;
+    TrafficExtension = "extensions.istio.io" "TrafficExtension" ["v1alpha1"] Namespaced Read;
 
     /// Gateway API: what a gateway listens on.
     GatewayApiGateway = "gateway.networking.k8s.io" "Gateway" ["v1", "v1beta1", "v1alpha2"] Namespaced NotYet;
@@ -149,6 +151,20 @@ impl Kind {
     /// The kind that an API group and a name stand for.
     pub fn find(group: &str, name: &str) -> Option<Kind> {
         Kind::ALL.iter().copied().find(|kind| kind.name() == name && kind.group() == group)
+    }
+
+    /// The name under which the API server lists its objects: `virtualservices`.
+    pub fn plural(self) -> String {
+        let name = self.name().to_lowercase();
+        if self == Kind::Endpoints {
+            return name;
+        }
+        let ends = |ending: &str| name.strip_suffix(ending).map(str::to_owned);
+        match (ends("ay"), ends("y"), ends("s")) {
+            (None, Some(stem), _) => stem + "ies",
+            (_, _, Some(_)) => name + "es",
+            _ => name + "s",
+        }
     }
 
     /// The preferred `apiVersion`, `networking.istio.io/v1`.

@@ -41,9 +41,11 @@
 
 pub mod account;
 pub mod admission;
+pub mod crd;
 pub mod diagnostic;
 pub mod duration;
 pub mod export_to;
+pub mod extensions;
 pub mod host;
 mod json;
 pub mod kind;
@@ -57,6 +59,8 @@ pub mod path;
 pub mod protocol;
 pub mod security;
 pub mod selector;
+pub mod status;
+pub mod telemetry;
 mod validate;
 pub mod value;
 pub mod yaml;

@@ -2,16 +2,20 @@
 //!
 //! A kind is declared with `message!`, `oneof!` and `enumeration!`. From one declaration come the
 //! Rust type, the decoder by the rules of protobuf's JSON form, and a static descriptor with every
-//! field's name, type, documentation and whether Lateen honours it. The descriptor feeds the
-//! account of fields and, later, the custom resource definitions.
+//! field's name, type, documentation, rules and whether Lateen honours it. The descriptor feeds the
+//! account of fields and the custom resource definitions.
 
 mod decode;
 mod define;
+mod rule;
 mod scalar;
 
 pub(crate) use decode::{Decoded, Decoder};
 pub use define::names;
-pub(crate) use define::{camel, enumeration, honoured, message, oneof};
+pub(crate) use define::{camel, enumeration, honoured, message, oneof, rules};
+pub use rule::Rule;
+#[cfg(test)]
+pub(crate) use scalar::to_json;
 pub use scalar::{Any, Bytes, IntOrString, SecretText, Struct};
 
 use crate::value::Node;
@@ -37,6 +41,8 @@ pub struct MessageDescriptor {
     pub doc: &'static str,
     /// Whether fields that are not declared are left alone instead of being reported.
     pub open: bool,
+    /// Rules about several fields at once.
+    pub rules: &'static [Rule],
     /// Fields and oneofs.
     pub members: &'static [Member],
 }
@@ -64,6 +70,10 @@ pub struct FieldDescriptor {
     pub doc: &'static str,
     /// What may be written there.
     pub shape: fn() -> Shape,
+    /// Whether `null` may be written, which is the same as nothing.
+    pub nullable: bool,
+    /// What values must be like.
+    pub rules: &'static [Rule],
     /// Whether Lateen acts on it.
     pub honoured: Honoured,
 }
@@ -132,6 +142,14 @@ pub struct EnumValueDescriptor {
 
 /// A type that a field can have.
 pub trait Decode: Sized {
+    /// Whether this is a number or a truth value.
+    #[doc(hidden)]
+    const IS_PLAIN: bool = false;
+
+    /// Whether this is a number or a truth value that may be unset.
+    #[doc(hidden)]
+    const IS_NULLABLE: bool = false;
+
     /// What may be written for it.
     fn shape() -> Shape;
 

@@ -7,15 +7,18 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use crate::diagnostic::FieldUse;
+use crate::extensions::{TrafficExtension, WasmPlugin};
 use crate::kind::{Kind, Scope};
 use crate::kubernetes::{ConfigMap, EndpointSlice, Namespace, Pod, Secret, Service};
 use crate::mesh_config::MeshConfig;
 use crate::message::message;
 use crate::networking::{
-    DestinationRule, Gateway, ServiceEntry, Sidecar, VirtualService, WorkloadEntry,
+    DestinationRule, EnvoyFilter, Gateway, ProxyConfig, ServiceEntry, Sidecar, VirtualService,
+    WorkloadEntry, WorkloadGroup,
 };
 use crate::path::Positions;
-use crate::security::{AuthorizationPolicy, PeerAuthentication};
+use crate::security::{AuthorizationPolicy, PeerAuthentication, RequestAuthentication};
+use crate::telemetry::Telemetry;
 use crate::value::Position;
 
 message! {
@@ -130,6 +133,20 @@ pub enum Spec {
     PeerAuthentication(Box<PeerAuthentication>),
     /// `security.istio.io` AuthorizationPolicy.
     AuthorizationPolicy(Box<AuthorizationPolicy>),
+    /// `networking.istio.io` EnvoyFilter.
+    EnvoyFilter(Box<EnvoyFilter>),
+    /// `networking.istio.io` ProxyConfig.
+    ProxyConfig(Box<ProxyConfig>),
+    /// `networking.istio.io` WorkloadGroup.
+    WorkloadGroup(Box<WorkloadGroup>),
+    /// `security.istio.io` RequestAuthentication.
+    RequestAuthentication(Box<RequestAuthentication>),
+    /// `telemetry.istio.io` Telemetry.
+    Telemetry(Box<Telemetry>),
+    /// `extensions.istio.io` WasmPlugin.
+    WasmPlugin(Box<WasmPlugin>),
+    /// `extensions.istio.io` TrafficExtension.
+    TrafficExtension(Box<TrafficExtension>),
     /// Kubernetes Service.
     Service(Box<Service>),
     /// Kubernetes EndpointSlice.

@@ -172,12 +172,10 @@ impl Reader {
         let mut decoder = Decoder::new(unknown_field(kind));
         decoder.root(node.position);
         let meta = meta(node, kind, &mut decoder);
-        let spec = if kind.support() == Support::Honoured {
-            spec(kind, &meta, entries, &mut decoder)
-        } else {
+        if kind.support() != Support::Honoured {
             decoder.kind_not_honoured(kind, node.position);
-            Spec::NotHonoured
-        };
+        }
+        let spec = spec(kind, &meta, entries, &mut decoder);
         let mut decoded = decoder.finish();
         let mut validator = Validator::default();
         validate::metadata(&mut validator, &meta);
@@ -308,6 +306,13 @@ fn spec(kind: Kind, meta: &ObjectMeta, entries: &[Entry], decoder: &mut Decoder)
         Kind::Sidecar => Spec::Sidecar(under_spec(entries, decoder)),
         Kind::PeerAuthentication => Spec::PeerAuthentication(under_spec(entries, decoder)),
         Kind::AuthorizationPolicy => Spec::AuthorizationPolicy(under_spec(entries, decoder)),
+        Kind::EnvoyFilter => Spec::EnvoyFilter(under_spec(entries, decoder)),
+        Kind::ProxyConfig => Spec::ProxyConfig(under_spec(entries, decoder)),
+        Kind::WorkloadGroup => Spec::WorkloadGroup(under_spec(entries, decoder)),
+        Kind::RequestAuthentication => Spec::RequestAuthentication(under_spec(entries, decoder)),
+        Kind::Telemetry => Spec::Telemetry(under_spec(entries, decoder)),
+        Kind::WasmPlugin => Spec::WasmPlugin(under_spec(entries, decoder)),
+        Kind::TrafficExtension => Spec::TrafficExtension(under_spec(entries, decoder)),
         Kind::Service => Spec::Service(at_root(entries, decoder)),
         Kind::EndpointSlice => Spec::EndpointSlice(at_root(entries, decoder)),
         Kind::Pod => Spec::Pod(at_root(entries, decoder)),

@@ -132,7 +132,14 @@ pub(crate) fn spec(v: &mut Validator, meta: &ObjectMeta, spec: &Spec) {
         Spec::Sidecar(it) => sidecar::sidecar(v, it),
         Spec::PeerAuthentication(it) => peer_authentication::peer_authentication(v, it),
         Spec::AuthorizationPolicy(it) => authorization_policy::authorization_policy(v, it, meta),
-        Spec::Service(_)
+        Spec::EnvoyFilter(_)
+        | Spec::ProxyConfig(_)
+        | Spec::WorkloadGroup(_)
+        | Spec::RequestAuthentication(_)
+        | Spec::Telemetry(_)
+        | Spec::WasmPlugin(_)
+        | Spec::TrafficExtension(_)
+        | Spec::Service(_)
         | Spec::EndpointSlice(_)
         | Spec::Pod(_)
         | Spec::Namespace(_)

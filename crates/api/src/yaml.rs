@@ -1,7 +1,9 @@
-//! Text to trees: YAML with several documents, of which JSON is a part.
+//! Text to trees, and JSON to text: YAML with several documents, of which JSON is a part.
 //!
 //! A syntax error costs only the document it is in. Anchors, aliases and merge keys are resolved
 //! here, within a budget that keeps a small text from growing into a large tree.
+
+mod emit;
 
 use std::collections::{HashMap, HashSet};
 
@@ -9,6 +11,8 @@ use saphyr_parser::{Event, Marker, Parser, ScalarStyle, ScanError, Span, StrInpu
 
 use crate::json;
 use crate::value::{Entry, Node, Position, Value, duplicate};
+
+pub use emit::emit;
 
 /// How deep a document may be nested.
 const MAX_DEPTH: usize = 64;

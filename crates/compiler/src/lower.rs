@@ -112,7 +112,16 @@ impl<'a> Lowering<'a> {
             Spec::Pod(spec) => self.pod(spec),
             Spec::Secret(spec) => self.secret(spec),
             Spec::MeshConfig(spec) => self.mesh_config(spec),
-            Spec::ConfigMap(_) | Spec::Namespace(_) | Spec::NotHonoured => Vec::new(),
+            Spec::ConfigMap(_)
+            | Spec::Namespace(_)
+            | Spec::EnvoyFilter(_)
+            | Spec::ProxyConfig(_)
+            | Spec::WorkloadGroup(_)
+            | Spec::RequestAuthentication(_)
+            | Spec::Telemetry(_)
+            | Spec::WasmPlugin(_)
+            | Spec::TrafficExtension(_)
+            | Spec::NotHonoured => Vec::new(),
         }
     }
 

@@ -3,6 +3,7 @@
 pub mod addresses;
 pub mod capture;
 pub mod controller;
+pub mod crds;
 pub mod explain;
 mod logging;
 mod offline;

@@ -36,6 +36,8 @@ enum Command {
     Proxy(commands::proxy::Arguments),
     /// Say what is wrong with the objects in files and folders.
     Validate(commands::validate::Arguments),
+    /// Print the custom resource definitions.
+    Crds(commands::crds::Arguments),
     /// Say where a request would go, who decided it, and why nothing else did.
     Explain(commands::explain::Arguments),
     /// Say where everything listens in local mode.
@@ -79,6 +81,7 @@ fn run(command: Command) -> anyhow::Result<i32> {
     match command {
         Command::Proxy(arguments) => commands::proxy::run(arguments),
         Command::Validate(arguments) => commands::validate::run(&arguments),
+        Command::Crds(arguments) => commands::crds::run(&arguments),
         Command::Explain(arguments) => commands::explain::run(&arguments),
         Command::Addresses(arguments) => commands::addresses::run(&arguments),
         Command::Capture(arguments) => commands::capture::run(&arguments),

@@ -6,15 +6,15 @@ message! {
     /// A probe and how often it is made.
     pub struct ReadinessProbe {
         /// Seconds before the first one.
-        initial_delay_seconds: i32, pending;
+        initial_delay_seconds: i32, pending, Minimum(0);
         /// Seconds that one may take. The default is 1.
-        timeout_seconds: i32, pending;
+        timeout_seconds: i32, pending, Minimum(0);
         /// Seconds from one to the next. The default is 10.
-        period_seconds: i32, pending;
+        period_seconds: i32, pending, Minimum(0);
         /// Successes after which the workload is ready. The default is 1.
-        success_threshold: i32, pending;
+        success_threshold: i32, pending, Minimum(0);
         /// Failures after which it no longer is. The default is 3.
-        failure_threshold: i32, pending;
+        failure_threshold: i32, pending, Minimum(0);
         /// What is tried.
         health_check_method: Option<HealthCheckMethod>, oneof;
     }
@@ -24,11 +24,12 @@ message! {
         /// The path. The default is `/`.
         path: String, pending;
         /// The port.
-        port: u32, pending;
+        port: u32, pending, Required, Port;
         /// The host. The default is the workload's address.
         host: String, pending;
         /// `HTTP` or `HTTPS`.
-        scheme: String, pending;
+        scheme: String, pending,
+            Holds("self in ['', 'HTTP', 'HTTPS']", "scheme must be one of [HTTP, HTTPS]");
         /// Headers of the request.
         http_headers: Vec<HealthCheckHeader>, pending;
     }
@@ -36,7 +37,7 @@ message! {
     /// A header.
     pub struct HealthCheckHeader {
         /// The name.
-        name: String, pending;
+        name: String, pending, Pattern("^[-_A-Za-z0-9]+$");
         /// The value.
         value: String, pending;
     }
@@ -46,19 +47,19 @@ message! {
         /// The host. The default is `localhost`.
         host: String, pending;
         /// The port.
-        port: u32, pending;
+        port: u32, pending, Required, Port;
     }
 
     /// A command.
     pub struct ExecHealthCheck {
         /// The command and its arguments.
-        command: Vec<String>, pending;
+        command: Vec<String>, pending, Required, Each(&[MinLength(1)]);
     }
 
     /// A call of gRPC's health service.
     pub struct GrpcHealthCheck {
         /// The port.
-        port: u32, pending;
+        port: u32, pending, Port;
         /// The service that is asked about.
         service: String, pending;
     }

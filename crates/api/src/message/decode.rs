@@ -188,11 +188,13 @@ impl Decoder {
         few.then(|| closest(written, names)).flatten()
     }
 
-    /// Notes that Lateen does not act on the object at all yet.
+    /// Notes that Lateen does not act on the object at all yet, so that nothing needs saying about its
+    /// fields.
     pub(crate) fn kind_not_honoured(&mut self, kind: Kind, position: Position) {
         let mark = self.path.field("kind");
         self.use_not_honoured(position, Some(kind.name()));
         self.path.back(mark);
+        self.inside_pending = true;
     }
 
     fn honoured(&mut self, field: &FieldDescriptor, entry: &Entry, inside: impl FnOnce(&mut Self)) {

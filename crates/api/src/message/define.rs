@@ -95,16 +95,29 @@ macro_rules! honoured {
     };
 }
 
+/// A list of rules.
+macro_rules! rules {
+    () => {
+        &[]
+    };
+    ($($rule:expr),+) => {{
+        #[allow(unused_imports, reason = "few definitions use every rule")]
+        use $crate::message::Rule::*;
+        &[$($rule),+]
+    }};
+}
+
 /// Declares a message. Each field says `honoured` (Lateen acts on it), `pending` (it does not yet),
-/// `inert` (nothing follows from it) or `oneof` (the field stands for a group declared with `oneof!`). A message marked `open` has
-/// fields that are none of a mesh's business.
+/// `inert` (nothing follows from it) or `oneof` (the field stands for a group declared with `oneof!`),
+/// and then the rules for its values. A message marked `open` has fields that are none of a mesh's
+/// business; rules about several of its fields stand in brackets behind its name.
 macro_rules! message {
     ($(
         $(#[doc = $doc:literal])*
-        pub struct $message:ident $(: $open:ident)? {
+        pub struct $message:ident $(: $open:ident)? $([ $($message_rule:expr),+ $(,)? ])? {
             $(
                 $(#[doc = $field_doc:literal])*
-                $field:ident $(= $json:literal)? : $type:ty, $state:ident;
+                $field:ident $(= $json:literal)? : $type:ty, $state:ident $(, $rule:expr)*;
             )*
         }
     )*) => {$(
@@ -121,9 +134,11 @@ macro_rules! message {
                         name: stringify!($message),
                         doc: concat!($($doc, "\n",)*),
                         open: $crate::message::message!(@open $($open)?),
+                        rules: $crate::message::rules!($($($message_rule),+)?),
                         members: &[$(
                             $crate::message::message!(
-                                @member $state, ($field $(= $json)?), $type, concat!($($field_doc, "\n",)*)
+                                @member $state, ($field $(= $json)?), $type,
+                                concat!($($field_doc, "\n",)*), [$($rule),*]
                             ),
                         )*],
                     };
@@ -158,17 +173,19 @@ macro_rules! message {
     )*};
     (@open) => { false };
     (@open open) => { true };
-    (@member oneof, ($($name:tt)+), $group:ty, $doc:expr) => {
+    (@member oneof, ($($name:tt)+), $group:ty, $doc:expr, []) => {
         $crate::message::Member::OneOf {
             name: $crate::message::camel!($($name)+),
             fields: <$group as $crate::message::OneOf>::fields,
         }
     };
-    (@member $state:ident, ($($name:tt)+), $type:ty, $doc:expr) => {
+    (@member $state:ident, ($($name:tt)+), $type:ty, $doc:expr, [$($rule:expr),*]) => {
         $crate::message::Member::Field($crate::message::FieldDescriptor {
             name: $crate::message::camel!($($name)+),
             doc: $doc,
             shape: <$type as $crate::message::Decode>::shape,
+            nullable: <$type as $crate::message::Decode>::IS_NULLABLE,
+            rules: $crate::message::rules!($($rule),*),
             honoured: $crate::message::honoured!($state),
         })
     };
@@ -195,7 +212,8 @@ macro_rules! oneof {
         pub enum $group:ident {
             $(
                 $(#[doc = $field_doc:literal])*
-                $variant:ident($type:ty) = $field:ident $(= $json:literal)?, $state:ident;
+                $variant:ident($type:ty) = $field:ident $(= $json:literal)?, $state:ident
+                    $(, $rule:expr)*;
             )*
         }
     )*) => {$(
@@ -214,6 +232,8 @@ macro_rules! oneof {
                         name: $crate::message::camel!($field $(= $json)?),
                         doc: concat!($($field_doc, "\n",)*),
                         shape: <$type as $crate::message::Decode>::shape,
+                        nullable: false,
+                        rules: $crate::message::rules!($($rule),*),
                         honoured: $crate::message::honoured!($state),
                     },
                 )*];
@@ -315,4 +335,4 @@ macro_rules! enumeration {
     )*};
 }
 
-pub(crate) use {camel, enumeration, honoured, message, oneof};
+pub(crate) use {camel, enumeration, honoured, message, oneof, rules};

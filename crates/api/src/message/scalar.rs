@@ -97,6 +97,8 @@ impl Decode for String {
 }
 
 impl Decode for bool {
+    const IS_PLAIN: bool = true;
+
     fn shape() -> Shape {
         Shape::Bool
     }
@@ -157,6 +159,8 @@ macro_rules! integers {
         }
 
         impl Decode for $type {
+            const IS_PLAIN: bool = true;
+
             fn shape() -> Shape {
                 Shape::Integer { min: i64::from($type::MIN), max: i64::from($type::MAX) }
             }
@@ -171,6 +175,8 @@ macro_rules! integers {
 integers!(i32, u32);
 
 impl Decode for u64 {
+    const IS_PLAIN: bool = true;
+
     fn shape() -> Shape {
         Shape::Integer { min: 0, max: i64::MAX }
     }
@@ -189,6 +195,8 @@ impl Decode for u64 {
 }
 
 impl Decode for i64 {
+    const IS_PLAIN: bool = true;
+
     fn shape() -> Shape {
         Shape::Integer { min: i64::MIN, max: i64::MAX }
     }
@@ -206,6 +214,8 @@ impl Decode for i64 {
 }
 
 impl Decode for f64 {
+    const IS_PLAIN: bool = true;
+
     fn shape() -> Shape {
         Shape::Float
     }
@@ -347,6 +357,8 @@ pub(crate) fn to_json(node: &Node) -> Json {
 
 /// A field that may be unset: a wrapper type, a message, or a scalar with presence.
 impl<T: Decode> Decode for Option<T> {
+    const IS_NULLABLE: bool = T::IS_PLAIN;
+
     fn shape() -> Shape {
         T::shape()
     }

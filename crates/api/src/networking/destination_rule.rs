@@ -9,7 +9,7 @@ message! {
     /// How clients talk to a host once routing has chosen it.
     pub struct DestinationRule {
         /// The host; a short name is expanded with this object's namespace.
-        host: String, honoured;
+        host: String, honoured, Required;
         /// For all of the host.
         traffic_policy: Option<TrafficPolicy>, honoured;
         /// Parts of the host by labels of endpoints.
@@ -24,7 +24,7 @@ message! {
     /// Some of a host's endpoints under a name.
     pub struct Subset {
         /// The name.
-        name: String, honoured;
+        name: String, honoured, Required;
         /// The labels that an endpoint must have.
         labels: BTreeMap<String, String>, honoured;
         /// Overlays the rule's policy, block by block.

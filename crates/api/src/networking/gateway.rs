@@ -16,12 +16,12 @@ message! {
     /// One port of a gateway.
     pub struct Server {
         /// The port, as seen at the gateway's Service.
-        port: Option<Port>, honoured;
+        port: Option<Port>, honoured, Required;
         /// The address to listen on. The default is every one.
         bind: String, pending;
         /// The hosts that are served, `[namespace/]dnsName`; the namespace narrows which
         /// VirtualServices may attach.
-        hosts: Vec<String>, honoured;
+        hosts: Vec<String>, honoured, Required;
         /// What becomes of TLS.
         tls: Option<ServerTlsSettings>, honoured;
         /// Not looked at by Istio either.
@@ -33,17 +33,23 @@ message! {
     /// A port with a protocol.
     pub struct Port {
         /// Its number.
-        number: u32, honoured;
+        number: u32, honoured, Required;
         /// HTTP, HTTPS, GRPC, GRPC-WEB, HTTP2, MONGO, TCP or TLS.
-        protocol: String, honoured;
+        protocol: String, honoured, Required;
         /// Its name, unique in the object.
-        name: String, honoured;
+        name: String, honoured, Required;
         /// The workload's port. Superseded in Gateways, where it means nothing.
         target_port: u32, inert;
     }
 
     /// What a server does about TLS.
-    pub struct ServerTlsSettings {
+    pub struct ServerTlsSettings [
+        Holds(
+            "(has(self.tlsCertificates) ? 1 : 0) + (has(self.credentialName) ? 1 : 0) + \
+             (has(self.credentialNames) ? 1 : 0) <= 1",
+            "only one of credentialName, credentialNames or tlsCertificates can be set"
+        ),
+    ] {
         /// Whether every plain HTTP request is redirected to HTTPS.
         https_redirect: bool, honoured;
         /// Whether TLS ends here, and what is asked of clients.
@@ -59,11 +65,11 @@ message! {
         /// The Secret with all of these, in the gateway workload's namespace.
         credential_name: String, honoured;
         /// Up to two Secrets, one with an RSA and one with an ECDSA certificate.
-        credential_names: Vec<String>, honoured;
+        credential_names: Vec<String>, honoured, MinItems(1), MaxItems(2);
         /// The Secret or ConfigMap with the certificates that verify clients.
         ca_cert_credential_name: String, pending;
         /// Up to two certificates, one RSA and one ECDSA.
-        tls_certificates: Vec<TlsCertificate>, honoured;
+        tls_certificates: Vec<TlsCertificate>, honoured, MinItems(1), MaxItems(2);
         /// Names of which the client's certificate must have one.
         subject_alt_names: Vec<String>, honoured;
         /// Hashes of public keys of which the client's certificate must have one.

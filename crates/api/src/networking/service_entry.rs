@@ -5,19 +5,44 @@ use crate::networking::{WorkloadEntry, WorkloadSelector};
 
 message! {
     /// A service that no Kubernetes Service describes.
-    pub struct ServiceEntry {
+    pub struct ServiceEntry [
+        Holds(
+            "(has(self.workloadSelector) ? 1 : 0) + (has(self.endpoints) ? 1 : 0) <= 1",
+            "only one of WorkloadSelector or Endpoints can be set"
+        ),
+        Holds(
+            "!(has(self.addresses) && self.addresses.exists(it, it.contains('/')) && \
+             has(self.resolution) && !(self.resolution in ['STATIC', 'NONE']))",
+            "CIDR addresses are allowed only for NONE/STATIC resolution types"
+        ),
+        Holds(
+            "(!has(self.resolution) || self.resolution == 'NONE') ? \
+             (!has(self.endpoints) || self.endpoints.size() == 0) : true",
+            "NONE mode cannot set endpoints"
+        ),
+        Holds(
+            "(has(self.resolution) && self.resolution == 'DNS_ROUND_ROBIN') ? \
+             (!has(self.endpoints) || self.endpoints.size() <= 1) : true",
+            "DNS_ROUND_ROBIN mode cannot have multiple endpoints"
+        ),
+    ] {
         /// The hosts. A wildcard needs resolution NONE (or DYNAMIC_DNS).
-        hosts: Vec<String>, honoured;
+        hosts: Vec<String>, honoured, Required, MinItems(1), MaxItems(256),
+            Each(&[Holds("self != '*'", "hostname cannot be wildcard")]);
         /// Virtual addresses: IPs or CIDR blocks. Not looked at for HTTP ports.
-        addresses: Vec<String>, honoured;
+        addresses: Vec<String>, honoured, MaxItems(256), Each(&[MaxLength(64)]);
         /// The ports.
-        ports: Vec<ServicePort>, honoured;
+        ports: Vec<ServicePort>, honoured, MaxItems(256), DistinctBy("name"),
+            Holds(
+                "self.all(a, self.exists_one(b, a.number == b.number))",
+                "port number cannot be duplicated"
+            );
         /// Whether the service is part of the mesh.
         location: Location, honoured;
         /// How endpoints are found.
         resolution: Resolution, honoured;
         /// The endpoints. Excludes `workloadSelector`.
-        endpoints: Vec<WorkloadEntry>, honoured;
+        endpoints: Vec<WorkloadEntry>, honoured, MaxItems(4096);
         /// The WorkloadEntries and pods of this namespace that are the endpoints. Excludes
         /// `endpoints`.
         workload_selector: Option<WorkloadSelector>, honoured;
@@ -31,13 +56,13 @@ message! {
     /// A port of a service.
     pub struct ServicePort {
         /// Its number.
-        number: u32, honoured;
+        number: u32, honoured, Required, Port;
         /// HTTP, HTTPS, GRPC, HTTP2, MONGO, TCP or TLS; empty: found out from the traffic.
-        protocol: String, honoured;
+        protocol: String, honoured, MaxLength(256);
         /// Its name, unique in the object.
-        name: String, honoured;
+        name: String, honoured, Required, MaxLength(256);
         /// The endpoints' port. The default is `number`.
-        target_port: u32, honoured;
+        target_port: u32, honoured, Port;
     }
 }
 

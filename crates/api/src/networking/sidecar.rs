@@ -22,7 +22,7 @@ message! {
     /// A port that a sidecar takes.
     pub struct IstioIngressListener {
         /// The port.
-        port: Option<SidecarPort>, pending;
+        port: Option<SidecarPort>, pending, Required;
         /// The address to listen on.
         bind: String, pending;
         /// How traffic gets to the listener.
@@ -45,7 +45,7 @@ message! {
         /// How traffic gets to the listener.
         capture_mode: CaptureMode, pending;
         /// The services, `namespace/dnsName`; `~namespace/dnsName` takes away again.
-        hosts: Vec<String>, honoured;
+        hosts: Vec<String>, honoured, Required;
     }
 
     /// A port of a listener of a sidecar.

@@ -19,7 +19,7 @@ message! {
         /// destination.
         tls: Option<ClientTlsSettings>, honoured;
         /// Policies for single ports; such a policy replaces the whole one above for its port.
-        port_level_settings: Vec<PortTrafficPolicy>, honoured;
+        port_level_settings: Vec<PortTrafficPolicy>, honoured, MaxItems(4096);
         /// Carry TCP through an HTTP tunnel.
         tunnel: Option<TunnelSettings>, pending;
         /// Begin connections with a PROXY protocol header.
@@ -43,7 +43,12 @@ message! {
     }
 
     /// How an endpoint is chosen.
-    pub struct LoadBalancerSettings {
+    pub struct LoadBalancerSettings [
+        Holds(
+            "(has(self.warmupDurationSecs) ? 1 : 0) + (has(self.warmup) ? 1 : 0) <= 1",
+            "only one of warmupDurationSecs or warmup can be set"
+        ),
+    ] {
         /// The algorithm.
         lb_policy: Option<LbPolicy>, oneof;
         /// Preferences among localities.
@@ -59,11 +64,11 @@ message! {
     /// How a new endpoint is eased in.
     pub struct WarmupConfiguration {
         /// How long it gets less.
-        duration: Option<Duration>, pending;
+        duration: Option<Duration>, pending, Required;
         /// The smallest share of its weight, in per cent. The default is 10.
-        minimum_percent: Option<f64>, pending;
+        minimum_percent: Option<f64>, pending, Minimum(0), Maximum(100);
         /// How fast its share grows; 1, the default, is linear.
-        aggression: Option<f64>, pending;
+        aggression: Option<f64>, pending, Minimum(1);
     }
 
     /// The same endpoint for the same key.
@@ -79,11 +84,11 @@ message! {
     /// A cookie as key.
     pub struct HttpCookie {
         /// Its name.
-        name: String, pending;
+        name: String, pending, Required;
         /// Its path.
         path: String, pending;
         /// Its lifetime. Set, even to 0: the proxy makes the cookie where it is missing.
-        ttl: Option<Duration>, pending;
+        ttl: Option<Duration>, pending, OrZero;
         /// Further attributes.
         attributes: Vec<HttpCookieAttribute>, pending;
     }
@@ -91,7 +96,7 @@ message! {
     /// An attribute of a cookie.
     pub struct HttpCookieAttribute {
         /// Its name.
-        name: String, pending;
+        name: String, pending, Required;
         /// Its value.
         value: String, pending;
     }
@@ -167,7 +172,7 @@ message! {
         /// How long a connection may last.
         max_connection_duration: Option<Duration>, pending;
         /// How long a connection may be idle.
-        idle_timeout: Option<Duration>, pending;
+        idle_timeout: Option<Duration>, pending, OrZero;
     }
 
     /// Keep-alive probes of the operating system.
@@ -191,7 +196,7 @@ message! {
         /// The largest number of retries in flight; 0: no limit.
         max_retries: i32, pending;
         /// How long a connection may be without a request.
-        idle_timeout: Option<Duration>, pending;
+        idle_timeout: Option<Duration>, pending, OrZero;
         /// Whether HTTP/1 is carried over HTTP/2.
         h2_upgrade_policy: H2UpgradePolicy, pending;
         /// Whether the client's version of HTTP is kept.
@@ -215,7 +220,7 @@ message! {
     /// A share from 0 to 100.
     pub struct Percentage {
         /// Per cent.
-        value: f64, pending;
+        value: f64, pending, Minimum(0), Maximum(100);
     }
 
     /// When an endpoint is left out for a while.
@@ -269,9 +274,9 @@ message! {
         /// CONNECT (the default) or POST.
         protocol: String, pending;
         /// The host at the tunnel's end.
-        target_host: String, pending;
+        target_host: String, pending, Required;
         /// The port at the tunnel's end.
-        target_port: u32, pending;
+        target_port: u32, pending, Required;
     }
 
     /// The PROXY protocol towards a destination.

@@ -43,7 +43,7 @@ message! {
         /// Change path and authority before forwarding.
         rewrite: Option<HttpRewrite>, honoured;
         /// The time for the whole request, retries included. Not set or 0: no limit.
-        timeout: Option<Duration>, honoured;
+        timeout: Option<Duration>, honoured, OrZero;
         /// What is tried again, and how often.
         retries: Option<HttpRetry>, honoured;
         /// Failures made on purpose.
@@ -91,7 +91,7 @@ message! {
     /// A rule for TLS that is passed through.
     pub struct TlsRoute {
         /// Conditions, of which one must hold. Required.
-        r#match: Vec<TlsMatchAttributes>, honoured;
+        r#match: Vec<TlsMatchAttributes>, honoured, Required;
         /// Where matching connections go.
         route: Vec<RouteDestination>, honoured;
     }
@@ -139,7 +139,7 @@ message! {
     /// Where HTTP requests go.
     pub struct HttpRouteDestination {
         /// The service.
-        destination: Option<Destination>, honoured;
+        destination: Option<Destination>, honoured, Required;
         /// The share, relative to the sum of all. Ignored where there is one destination only.
         weight: i32, honoured;
         /// Changes of headers for this destination.
@@ -149,7 +149,7 @@ message! {
     /// Where connections go.
     pub struct RouteDestination {
         /// The service.
-        destination: Option<Destination>, honoured;
+        destination: Option<Destination>, honoured, Required;
         /// The share, relative to the sum of all.
         weight: i32, honoured;
     }
@@ -173,7 +173,7 @@ message! {
     /// A condition on a TLS connection.
     pub struct TlsMatchAttributes {
         /// Server names, which the object's hosts must cover. Required.
-        sni_hosts: Vec<String>, honoured;
+        sni_hosts: Vec<String>, honoured, Required;
         /// Addresses or CIDR blocks of the destination.
         destination_subnets: Vec<String>, honoured;
         /// The listener's port.
@@ -207,7 +207,7 @@ message! {
     /// A fixed response.
     pub struct HttpDirectResponse {
         /// The status.
-        status: u32, honoured;
+        status: u32, honoured, Required;
         /// The body.
         body: Option<HttpBody>, honoured;
     }
@@ -241,7 +241,7 @@ message! {
         /// How often, beyond the first attempt. 0 switches retries off.
         attempts: i32, honoured;
         /// The time for one attempt. The default is the request's own.
-        per_try_timeout: Option<Duration>, honoured;
+        per_try_timeout: Option<Duration>, honoured, OrZero;
         /// The conditions, separated by commas.
         retry_on: String, honoured;
         /// Whether other localities may be tried.
@@ -301,7 +301,7 @@ message! {
     /// A copy of traffic.
     pub struct HttpMirrorPolicy {
         /// Where it goes.
-        destination: Option<Destination>, pending;
+        destination: Option<Destination>, pending, Required;
         /// The share of traffic that is copied. The default is all.
         percentage: Option<Percent>, pending;
     }
@@ -315,7 +315,7 @@ message! {
     /// A service, or a part of it.
     pub struct Destination {
         /// The host; a short name is expanded with the namespace of the object that names it.
-        host: String, honoured;
+        host: String, honoured, Required;
         /// A subset that a DestinationRule defines.
         subset: String, honoured;
         /// The port; may be left out where the service has only one.

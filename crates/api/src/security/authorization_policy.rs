@@ -5,16 +5,22 @@ use crate::security::LabelSelector;
 
 message! {
     /// Who may call workloads. ALLOW without rules matches nothing, which denies everything.
-    pub struct AuthorizationPolicy {
+    pub struct AuthorizationPolicy [
+        Holds(
+            "(has(self.selector) ? 1 : 0) + (has(self.targetRef) ? 1 : 0) + \
+             (has(self.targetRefs) ? 1 : 0) <= 1",
+            "only one of targetRefs or selector can be set"
+        ),
+    ] {
         /// The workloads, in this namespace. The default is all; in the root namespace, all of the
         /// mesh.
         selector: Option<LabelSelector>, honoured;
         /// The objects that the policy is attached to. Superseded by `targetRefs`.
         target_ref: Option<PolicyTargetReference>, pending;
         /// The objects that the policy is attached to. Excludes `selector`.
-        target_refs: Vec<PolicyTargetReference>, pending;
+        target_refs: Vec<PolicyTargetReference>, pending, MaxItems(16);
         /// Requests; one that matches any rule matches the policy.
-        rules: Vec<Rule>, honoured;
+        rules: Vec<Rule>, honoured, MaxItems(512);
         /// What becomes of matching requests.
         action: AuthorizationAction, honoured;
         /// More about the action.
@@ -22,15 +28,27 @@ message! {
     }
 
     /// An object that a policy is attached to.
-    pub struct PolicyTargetReference {
+    pub struct PolicyTargetReference [
+        Holds(
+            "[has(self.group) ? self.group : '', self.kind] in [['core', 'Service'], ['', 'Service'], \
+             ['gateway.networking.k8s.io', 'Gateway'], \
+             ['gateway.networking.k8s.io', 'GatewayClass'], \
+             ['networking.istio.io', 'ServiceEntry']]",
+            "Support kinds are core/Service, networking.istio.io/ServiceEntry, \
+             gateway.networking.k8s.io/Gateway, gateway.networking.k8s.io/GatewayClass"
+        ),
+    ] {
         /// Its API group; empty for Kubernetes' core.
-        group: String, pending;
+        group: String, pending, MaxLength(253),
+            Pattern("^$|^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$");
         /// Its kind.
-        kind: String, pending;
+        kind: String, pending, Required, MinLength(1), MaxLength(63),
+            Pattern("^[a-zA-Z]([-a-zA-Z0-9]*[a-zA-Z0-9])?$");
         /// Its name.
-        name: String, pending;
+        name: String, pending, Required, MinLength(1), MaxLength(253);
         /// Its namespace, which must be this object's.
-        namespace: String, pending;
+        namespace: String, pending,
+            Holds("self.size() == 0", "cross namespace referencing is not currently supported");
     }
 
     /// Who decides instead.
@@ -43,7 +61,7 @@ message! {
     /// everything.
     pub struct Rule {
         /// Callers.
-        from: Vec<From>, honoured;
+        from: Vec<From>, honoured, MaxItems(512);
         /// Operations.
         to: Vec<To>, honoured;
         /// Conditions.
@@ -63,7 +81,14 @@ message! {
     }
 
     /// A caller: every field that is set must hold, with one of its values.
-    pub struct Source {
+    pub struct Source [
+        Holds(
+            "(has(self.serviceAccounts) || has(self.notServiceAccounts)) ? \
+             (!has(self.principals) && !has(self.notPrincipals) && \
+             !has(self.namespaces) && !has(self.notNamespaces)) : true",
+            "Cannot set serviceAccounts with namespaces or principals"
+        ),
+    ] {
         /// SPIFFE identities without the scheme; `*` at one end.
         principals: Vec<String>, honoured;
         /// The opposite.
@@ -77,9 +102,9 @@ message! {
         /// The opposite.
         not_namespaces: Vec<String>, honoured;
         /// Service accounts of callers: `account` of this namespace, or `namespace/account`.
-        service_accounts: Vec<String>, honoured;
+        service_accounts: Vec<String>, honoured, MaxItems(16), Each(&[MaxLength(320)]);
         /// The opposite.
-        not_service_accounts: Vec<String>, honoured;
+        not_service_accounts: Vec<String>, honoured, MaxItems(16), Each(&[MaxLength(320)]);
         /// Trust domains of callers.
         trust_domains: Vec<String>, honoured;
         /// The opposite.
@@ -117,7 +142,7 @@ message! {
     /// A condition on an attribute.
     pub struct Condition {
         /// The attribute, such as `request.headers[version]`.
-        key: String, honoured;
+        key: String, honoured, Required;
         /// Values of which the attribute must have one.
         values: Vec<String>, honoured;
         /// Values of which the attribute must have none.
