@@ -11,14 +11,18 @@
 //!
 //! - [`programs`]: where the programs are (`tools/build` makes them).
 //! - [`certificates`]: the cluster's authority and who it vouches for.
+//! - [`images`]: what pods run, packed from this machine's programs.
 //! - [`kubectl`]: asking the API server as a user would.
 //! - [`reaper`]: the end of it all.
 
 pub mod api;
 pub mod certificates;
+pub mod images;
 pub mod kubectl;
+pub mod node;
 pub mod programs;
 pub mod reaper;
 
 pub use api::{Api, Place};
 pub use kubectl::Kubectl;
+pub use node::Node;

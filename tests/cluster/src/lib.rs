@@ -1,3 +1,8 @@
 //! The mesh on a real Kubernetes.
 //!
-//! - `tests/api.rs`: the cluster of *api* depth itself.
+//! - [`images`]: what its pods run.
+//! - [`traces`]: what is on this machine of clusters.
+//! - `tests/api.rs`, `tests/node.rs`: the clusters themselves, of both depths.
+
+pub mod images;
+pub mod traces;

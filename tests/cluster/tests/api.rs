@@ -5,6 +5,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use lateen_cluster_tests::traces::processes_of;
 use lateen_testkit::cluster::Api;
 use lateen_testkit::wait;
 
@@ -126,13 +127,13 @@ fn nothing_is_left_when_a_test_is_killed() -> anyhow::Result<()> {
         folder.strip_suffix('\n').map(str::to_owned).context("not all is written")
     })?;
     assert!(Path::new(&folder).join("kube-apiserver.log").exists());
-    assert!(processes_of(&folder)? >= 2, "etcd and the API server run");
+    assert!(processes_of(Path::new(&folder))? >= 2, "etcd and the API server run");
     let killed = Instant::now();
     victim.kill()?;
     victim.wait()?;
     wait::until("its folder and its processes are gone", Duration::from_secs(20), || {
         anyhow::ensure!(!Path::new(&folder).exists(), "{folder} is there");
-        let left = processes_of(&folder)?;
+        let left = processes_of(Path::new(&folder))?;
         anyhow::ensure!(left == 0, "{left} processes");
         Ok(())
     })?;
@@ -153,17 +154,4 @@ fn victim() -> anyhow::Result<()> {
     // Longer than whoever started it waits.
     std::thread::sleep(Duration::from_secs(300));
     Ok(())
-}
-
-/// How many processes were started for the cluster in `folder`.
-fn processes_of(folder: &str) -> anyhow::Result<usize> {
-    let wanted = format!("LATEEN_CLUSTER={folder}");
-    let mut found = 0;
-    for entry in std::fs::read_dir("/proc")? {
-        // Processes end while one looks.
-        let Ok(environment) = std::fs::read(entry?.path().join("environ")) else { continue };
-        found +=
-            usize::from(environment.split(|byte| *byte == 0).any(|it| it == wanted.as_bytes()));
-    }
-    Ok(found)
 }

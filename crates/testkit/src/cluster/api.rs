@@ -77,8 +77,12 @@ impl Api {
     /// # Errors
     /// When a program is missing or does not serve in time; the message holds what it printed.
     pub fn start_at(place: Place) -> anyhow::Result<Self> {
+        Self::start_with(Reaper::start()?, place)
+    }
+
+    /// Starts both at `place`, as part of a cluster whose folder there is already.
+    pub(super) fn start_with(reaper: Reaper, place: Place) -> anyhow::Result<Self> {
         let programs = Programs::find()?;
-        let reaper = Reaper::start()?;
         let folder = reaper.folder();
         let authority = Authority::make(folder)?;
         let certificate = authority.server("apiserver", &server_names(&place))?;

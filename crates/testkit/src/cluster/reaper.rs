@@ -39,18 +39,7 @@ impl Reaper {
             .tempdir()
             .context("no folder for the cluster")?
             .keep();
-        // A group of its own: an interrupt from the terminal shall not reach it.
-        let shell = Command::new("bash")
-            .args(["-c", SCRIPT, "reaper"])
-            .arg(&folder)
-            .arg(MARK)
-            .arg(std::env::var_os(KEEP).map_or("", |_| "keep"))
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .process_group(0)
-            .spawn()
-            .context("cannot start bash")?;
+        let shell = shell(&folder).stdin(Stdio::piped()).spawn().context("cannot start bash")?;
         Ok(Self { shell, folder })
     }
 
@@ -76,6 +65,30 @@ impl Reaper {
     pub fn afterwards(&self, script: &str) -> io::Result<()> {
         std::fs::write(self.folder.join("afterwards"), script)
     }
+}
+
+/// Clears away what is left in `folder` of a cluster whose own reaper was killed.
+///
+/// # Errors
+/// When the folder is still there afterwards.
+pub fn sweep(folder: &Path) -> anyhow::Result<()> {
+    shell(folder).stdin(Stdio::null()).status().context("cannot run bash")?;
+    anyhow::ensure!(!folder.exists(), "{} is still there", folder.display());
+    Ok(())
+}
+
+fn shell(folder: &Path) -> Command {
+    let mut command = Command::new("bash");
+    command
+        .args(["-c", SCRIPT, "reaper"])
+        .arg(folder)
+        .arg(MARK)
+        .arg(std::env::var_os(KEEP).map_or("", |_| "keep"))
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        // A group of its own: an interrupt from the terminal shall not reach it.
+        .process_group(0);
+    command
 }
 
 impl Drop for Reaper {
