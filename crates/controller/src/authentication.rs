@@ -6,7 +6,11 @@ use lateen_identity::{SpiffeId, TokenError, TokenVerifier};
 use tokio::sync::watch;
 use tonic::{Status, metadata::MetadataMap};
 
-use crate::{distribution::Facts, metrics::Refusal};
+use crate::{
+    distribution::Facts,
+    kubernetes::reviews::{ReviewError, TokenReviews},
+    metrics::Refusal,
+};
 
 /// What the connection says of the caller; the TLS listener puts it to each request.
 #[derive(Debug, Clone)]
@@ -22,8 +26,26 @@ pub(crate) struct Peer {
 /// Finds out who calls.
 #[derive(Debug, Clone)]
 pub(crate) struct Authenticator {
-    verifier: TokenVerifier,
+    tokens: Tokens,
     facts: watch::Receiver<Facts>,
+}
+
+/// Who knows whose a token is.
+#[derive(Debug, Clone)]
+pub(crate) enum Tokens {
+    /// We signed it ourselves.
+    Local(TokenVerifier),
+    /// The API server did.
+    Reviewed(TokenReviews),
+}
+
+/// What a caller proved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Proof {
+    /// Its namespace and service account, in the mesh's own trust domain.
+    pub(crate) identity: SpiffeId,
+    /// The pod that its token is bound to.
+    pub(crate) pod: Option<String>,
 }
 
 /// A caller who did not prove who it is.
@@ -38,6 +60,9 @@ pub(crate) enum Unauthenticated {
     /// The token is refused.
     #[error(transparent)]
     Token(#[from] TokenError),
+    /// The API server does not say whose the token is.
+    #[error(transparent)]
+    Review(#[from] ReviewError),
     /// The certificate or the token names no workload.
     #[error("the credentials presented identify no workload")]
     NoIdentity,
@@ -53,36 +78,43 @@ impl Unauthenticated {
             Self::Token(TokenError::WrongAudience { .. }) => Refusal::WrongAudience,
             Self::Token(TokenError::Expired { .. }) => Refusal::Expired,
             Self::Token(TokenError::NotYetValid { .. }) => Refusal::NotYetValid,
-            Self::NoIdentity => Refusal::NoIdentity,
+            Self::Review(ReviewError::Refused(_)) => Refusal::Foreign,
+            Self::Review(ReviewError::Unavailable(_)) => Refusal::Internal,
+            Self::NoIdentity | Self::Review(ReviewError::NoAccount(_)) => Refusal::NoIdentity,
         }
     }
 }
 
 impl From<Unauthenticated> for Status {
     fn from(error: Unauthenticated) -> Self {
-        Status::unauthenticated(error.to_string())
+        let text = error.to_string();
+        match error {
+            // It may be a good token all the same.
+            Unauthenticated::Review(ReviewError::Unavailable(_)) => Status::unavailable(text),
+            _ => Status::unauthenticated(text),
+        }
     }
 }
 
 impl Authenticator {
-    pub(crate) fn new(verifier: TokenVerifier, facts: watch::Receiver<Facts>) -> Self {
-        Self { verifier, facts }
+    pub(crate) fn new(tokens: Tokens, facts: watch::Receiver<Facts>) -> Self {
+        Self { tokens, facts }
     }
 
     /// The caller's identity, in the mesh's own trust domain (a certificate may be of one of its
     /// aliases). A certificate that identifies a workload decides; the token is read otherwise, so
     /// that a proxy whose token file went stale is still served as who it is.
-    pub(crate) fn authenticate(
+    pub(crate) async fn authenticate(
         &self,
         metadata: &MetadataMap,
         peer: Option<&Peer>,
         now: SystemTime,
-    ) -> Result<SpiffeId, Unauthenticated> {
+    ) -> Result<Proof, Unauthenticated> {
         let trust_domain = self.facts.borrow().trust_domains[0].clone();
         if let Some(identity) = peer.and_then(|peer| peer.identity.as_ref()) {
-            return identity
-                .in_trust_domain(&trust_domain)
-                .map_err(|_| Unauthenticated::NoIdentity);
+            let identity = identity.in_trust_domain(&trust_domain);
+            let identity = identity.map_err(|_| Unauthenticated::NoIdentity)?;
+            return Ok(Proof { identity, pod: None });
         }
         let Some(header) = metadata.get("authorization") else {
             return Err(match peer {
@@ -95,7 +127,17 @@ impl Authenticator {
         if !scheme.eq_ignore_ascii_case("bearer") {
             return Err(Unauthenticated::NotBearer);
         }
-        let caller = self.verifier.verify(token.trim(), now)?;
-        caller.identity(&trust_domain).map_err(|_| Unauthenticated::NoIdentity)
+        let (identity, pod) = match &self.tokens {
+            Tokens::Local(verifier) => {
+                (verifier.verify(token.trim(), now)?.identity(&trust_domain), None)
+            }
+            Tokens::Reviewed(reviews) => {
+                let account = reviews.review(token.trim()).await?;
+                let identity = SpiffeId::new(&trust_domain, &account.namespace, &account.name);
+                (identity, account.pod)
+            }
+        };
+        let identity = identity.map_err(|_| Unauthenticated::NoIdentity)?;
+        Ok(Proof { identity, pod })
     }
 }

@@ -33,7 +33,7 @@ impl IstioCertificateService for Certificates {
     ) -> Result<Response<IstioCertificateResponse>, Status> {
         self.metrics.csr();
         let remote = request.extensions().get::<Peer>().map(|peer| peer.remote);
-        self.create(&request).map(Response::new).map_err(|(refusal, status)| {
+        self.create(&request).await.map(Response::new).map_err(|(refusal, status)| {
             self.metrics.csr_refused(refusal);
             let (reason, message) = (refusal.label(), status.message());
             tracing::warn!(?remote, reason, "a certificate is refused: {message}");
@@ -43,15 +43,17 @@ impl IstioCertificateService for Certificates {
 }
 
 impl Certificates {
-    fn create(
+    async fn create(
         &self,
         request: &Request<IstioCertificateRequest>,
     ) -> Result<IstioCertificateResponse, (Refusal, Status)> {
         let now = SystemTime::now();
-        let identity = self
+        let proof = self
             .authenticator
             .authenticate(request.metadata(), request.extensions().get::<Peer>(), now)
+            .await
             .map_err(|error| (error.refusal(), error.into()))?;
+        let identity = proof.identity;
         let message = request.get_ref();
         let requested = u64::try_from(message.validity_duration).map_err(|_| {
             let text = "a certificate cannot be valid for less than no time";

@@ -17,6 +17,7 @@
 //! - `authentication`: who calls, by token or by client certificate.
 //! - `certificates`: Istio's certificate service.
 //! - `listener`, `serving`: TCP and TLS, the server's own certificate.
+//! - `kubernetes`: what it reads and writes in a cluster, beside the objects: keys, tokens, roots, leases.
 //! - [`state`]: what the state folder tells proxies: each workload's account, and its token.
 //! - `monitoring`, `metrics`, [`status`]: what can be seen from outside.
 //!
@@ -27,6 +28,7 @@
 mod authentication;
 mod certificates;
 mod distribution;
+mod kubernetes;
 mod listener;
 mod metrics;
 mod monitoring;
@@ -40,8 +42,9 @@ mod stream;
 
 use std::time::SystemTime;
 
+pub use kubernetes::authority::SecretError;
 pub use run::{Addresses, Controller, Running, StartError};
-pub use settings::Settings;
+pub use settings::{Cluster, ConnectError, Place, Settings};
 
 /// This build.
 pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -1,9 +1,10 @@
 //! Starting and stopping.
 
+mod home;
+
 use std::{
     io,
     net::SocketAddr,
-    path::Path,
     sync::Arc,
     thread::JoinHandle,
     time::{Duration, Instant, SystemTime},
@@ -11,13 +12,10 @@ use std::{
 
 use lateen_compiler::{Change, Compiler};
 use lateen_identity::{
-    AuthoritySettings, CertificateAuthority, MeshTrust, SignError, TokenIssuer,
-    authority::AuthorityError,
-    private_file::{self, FileError},
-    token::TokenKeyError,
-    trust::TrustError,
+    AuthoritySettings, MeshTrust, SignError, authority::AuthorityError, private_file::FileError,
+    token::TokenKeyError, trust::TrustError,
 };
-use lateen_sources::{Batch, DirectorySource, SourceError};
+use lateen_sources::{Batch, SourceError};
 use lateen_xds::{
     ca::istio_certificate_service_server::IstioCertificateServiceServer, client::Keepalive,
     server::Discovery,
@@ -29,14 +27,16 @@ use crate::{
     authentication::Authenticator,
     certificates::Certificates,
     distribution::{Command, Distribution, Facts, Intake},
+    kubernetes::authority::SecretError,
     listener::Listener,
     metrics::Metrics,
     monitoring::Monitoring,
     serving::{self, Serving},
     settings::Settings,
-    state::{State, StateError},
+    state::StateError,
     stream::Streams,
 };
+use home::{Home, Source};
 
 /// Streams on one connection; a proxy needs one, and one for its certificate.
 const MAX_STREAMS: u32 = 32;
@@ -68,6 +68,9 @@ pub enum StartError {
     /// The certificate authority cannot be loaded or made.
     #[error(transparent)]
     Authority(#[from] AuthorityError),
+    /// The cluster's certificate authority cannot be loaded or made.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
     /// The authority's own roots cannot be trusted.
     #[error("the certificate authority's roots are of no use: {0}")]
     Roots(#[from] TrustError),
@@ -94,16 +97,16 @@ pub enum StartError {
 }
 
 impl Controller {
-    /// Starts everything, and returns when proxies can connect: the objects are read, the tokens,
-    /// the accounts and the root certificate are in the state folder, the addresses are open. Runs on the
-    /// current tokio runtime and on a thread of its own.
+    /// Starts everything, and returns when proxies can connect: the objects are read, the addresses are
+    /// open; the tokens, the accounts and the root certificate are in the state folder. In a cluster it
+    /// waits for an API server that does not answer. Runs on the current tokio runtime and on a thread of
+    /// its own.
     ///
     /// # Errors
     /// When any of that is impossible.
     pub async fn start(settings: Settings) -> Result<Running, StartError> {
         let now = SystemTime::now();
-        private_file::create_private_dir(&settings.state)?;
-        let mut source = DirectorySource::open(&settings.dir, Default::default()).await?;
+        let mut source = Source::open(&settings).await?;
         let (discovery, discovery_address) = bind(settings.listen).await?;
         let (monitoring, monitoring_address) = bind(settings.monitoring).await?;
         let plaintext = match settings.plaintext {
@@ -117,32 +120,28 @@ impl Controller {
             Distribution::start(compiler, settings.chunk_bytes, metrics.clone())
                 .map_err(StartError::Thread)?;
         let facts = load(&mut source, &distribution).await;
-        let authority = authority(&settings, &facts, now)?;
+        let authority = AuthoritySettings {
+            default_lifetime: settings.certificate_lifetime,
+            max_lifetime: settings.max_certificate_lifetime,
+            ..AuthoritySettings::new(facts.trust_domains[0].clone())
+        };
+        let Home { authority, tokens, chores } =
+            Home::open(&source, &settings, authority, &facts, now).await?;
         metrics.set_root_expiry(authority.not_after());
-        let issuer = TokenIssuer::load_or_create(&settings.state)?;
-        let verifier = issuer.verifier();
-        let mut state = State::new(&settings.state, issuer, settings.token_lifetime);
-        match state.write(&facts.accounts, now) {
-            // The trouble of one workload, which goes without; the others never notice.
-            Err(error @ StateError::Name { .. }) => {
-                tracing::error!(%error, "the state folder is not up to date");
-            }
-            written => written?,
-        }
 
         let trust = MeshTrust::new(authority.roots(), facts.trust_domains.to_vec())?;
         let serving = Serving::new(
             authority.clone(),
-            &settings.compiler.root_namespace,
+            &settings.compiler,
             discovery_address.ip(),
             settings.serving_lifetime,
         )?;
-        let authenticator = Authenticator::new(verifier, distribution.facts());
+        let authenticator = Authenticator::new(tokens, distribution.facts());
 
         let stop = CancellationToken::new();
         let mut tasks = JoinSet::new();
+        chores.start(&settings, &authority, &distribution, &stop, &mut tasks);
         tasks.spawn(pump(source, distribution.clone(), stop.clone()));
-        tasks.spawn(state.follow(distribution.facts(), stop.clone()));
         tasks.spawn(serving.clone().keep_fresh(stop.clone()));
         tasks.spawn(follow_trust(trust.clone(), distribution.facts(), stop.clone()));
         let pages = Monitoring { distribution: distribution.clone(), metrics: metrics.clone() };
@@ -256,7 +255,7 @@ async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartErr
 }
 
 /// Takes in the first batch, which is everything there is.
-async fn load(source: &mut DirectorySource, distribution: &Distribution) -> Facts {
+async fn load(source: &mut Source, distribution: &Distribution) -> Facts {
     if let Some(batch) = source.next().await {
         distribution.tell(Command::Objects(intake(batch))).await;
     }
@@ -265,22 +264,8 @@ async fn load(source: &mut DirectorySource, distribution: &Distribution) -> Fact
     loaded.expect("invariant: the distribution runs until it is told to stop").clone()
 }
 
-fn authority(
-    settings: &Settings,
-    facts: &Facts,
-    now: SystemTime,
-) -> Result<Arc<CertificateAuthority>, AuthorityError> {
-    let authority = AuthoritySettings {
-        default_lifetime: settings.certificate_lifetime,
-        max_lifetime: settings.max_certificate_lifetime,
-        ..AuthoritySettings::new(facts.trust_domains[0].clone())
-    };
-    let state: &Path = &settings.state;
-    CertificateAuthority::load_or_create(state, authority, now).map(Arc::new)
-}
-
 /// From the source to the distribution, until stopped.
-async fn pump(mut source: DirectorySource, distribution: Distribution, stop: CancellationToken) {
+async fn pump(mut source: Source, distribution: Distribution, stop: CancellationToken) {
     while let Some(Some(batch)) = stop.run_until_cancelled(source.next()).await {
         distribution.tell(Command::Objects(intake(batch))).await;
     }

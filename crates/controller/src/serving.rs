@@ -7,6 +7,7 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
+use lateen_compiler::Options;
 use lateen_identity::{
     CertificateAuthority, MeshTrust, PROTOCOL_VERSIONS, PeerVerifier, SignError, crypto_provider,
 };
@@ -28,17 +29,23 @@ pub(crate) struct Serving {
 }
 
 impl Serving {
-    /// Certifies the server for Istio's names of a control plane, our own, loopback, and the
-    /// address that it listens on.
+    /// Certifies the server for Istio's names of a control plane (contracts: the DNS names of istiod's
+    /// certificate), our own, loopback, and the address that it listens on.
     pub(crate) fn new(
         authority: Arc<CertificateAuthority>,
-        root_namespace: &str,
+        options: &Options,
         listen: IpAddr,
         lifetime: Duration,
     ) -> Result<Arc<Self>, SignError> {
-        let mut names = vec!["istiod.istio-system.svc".to_owned()];
-        if root_namespace != "istio-system" {
-            names.push(format!("istiod.{root_namespace}.svc"));
+        let namespace = &options.root_namespace;
+        let mut names: Vec<String> = ["istiod", "istiod-remote", "istio-pilot"]
+            .map(|service| format!("{service}.{namespace}.svc"))
+            .into();
+        if !matches!(options.revision.as_str(), "" | "default") {
+            names.push(format!("istiod-{}.{namespace}.svc", options.revision));
+        }
+        if namespace != "istio-system" {
+            names.push("istiod.istio-system.svc".to_owned());
         }
         names.extend(["lateen".to_owned(), "localhost".to_owned()]);
         let mut addresses: Vec<IpAddr> =

@@ -9,6 +9,7 @@ use std::{
 };
 
 use lateen_envoy::Kind;
+use lateen_identity::SpiffeId;
 use lateen_mesh::TYPE_URL;
 use lateen_xds::{
     server::{Event, Handler, Opening, Outlet, Session},
@@ -18,7 +19,7 @@ use tokio::task::AbortHandle;
 use tonic::{Code, Status};
 
 use crate::{
-    authentication::{Authenticator, Peer},
+    authentication::{Authenticator, Peer, Proof},
     distribution::{Caller, Candidate, Command, Distribution, Lease, Request, Wants},
     metrics::{Metrics, Refusal},
     node::{InvalidNodeId, NodeId, beside, described, wants_whole_scope},
@@ -70,8 +71,9 @@ impl Streams {
         let caller = match &self.authenticator {
             Some(authenticator) => {
                 let peer = extensions.get::<Peer>();
-                let proven = authenticator.authenticate(&metadata, peer, SystemTime::now());
-                Caller::Proven(proven.map_err(|error| (error.refusal(), error.into()))?)
+                let proof = authenticator.authenticate(&metadata, peer, SystemTime::now()).await;
+                let proof = proof.map_err(|error| (error.refusal(), error.into()))?;
+                Caller::Proven(of_its_pod(proof, &id)?)
             }
             None => {
                 Caller::Said(Box::new(described(&node, &id).map_err(|error| bad_node(&error))?))
@@ -138,6 +140,21 @@ fn program_version(node: &Node) -> String {
         return node.user_agent_version.clone();
     };
     format!("{}.{}.{}", built.major_number, built.minor_number, built.patch)
+}
+
+/// Whoever proves which pod it is is served as that one.
+fn of_its_pod(proof: Proof, node: &NodeId) -> Result<SpiffeId, (Refusal, Status)> {
+    let Proof { identity, pod } = proof;
+    match pod {
+        Some(pod) if pod != node.name => {
+            let message = format!(
+                "{identity} may not be served as workload {}/{}: its token is bound to the pod {pod}",
+                node.namespace, node.name,
+            );
+            Err((Refusal::Identity, Status::permission_denied(message)))
+        }
+        _ => Ok(identity),
+    }
 }
 
 fn bad_node(error: &InvalidNodeId) -> (Refusal, Status) {

@@ -11,6 +11,7 @@ mod own_root;
 mod request;
 mod serving;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
@@ -21,6 +22,7 @@ pub use issuer::AuthorityError;
 pub use request::{MIN_RSA_BITS, WeakKey};
 pub use serving::ServingCertificate;
 
+use cacerts::Files;
 use encode::{Leaf, Name};
 use issuer::Issuer;
 
@@ -159,9 +161,46 @@ impl CertificateAuthority {
         settings: AuthoritySettings,
         now: SystemTime,
     ) -> Result<Self, AuthorityError> {
-        let (issuer, intermediates, roots) = cacerts::load(dir)?;
+        Self::of_files(&Files::Folder(dir), settings, now)
+    }
+
+    /// The authority in the data of a secret of the same layout, as Kubernetes keeps it (Istio's `cacerts`);
+    /// `secret` names it in errors. What is there but empty counts as missing.
+    ///
+    /// # Errors
+    /// As [`CertificateAuthority::plugged_in`].
+    pub fn of_secret(
+        data: &BTreeMap<String, Vec<u8>>,
+        secret: &Path,
+        settings: AuthoritySettings,
+        now: SystemTime,
+    ) -> Result<Self, AuthorityError> {
+        Self::of_files(&Files::Data(secret, data), settings, now)
+    }
+
+    /// The data of a secret with a new root of our own, as Istio keeps it in `istio-ca-secret`:
+    /// `ca-cert.pem` and `ca-key.pem`.
+    ///
+    /// # Errors
+    /// When the cryptographic library fails.
+    pub fn make_secret(
+        settings: &AuthoritySettings,
+        now: SystemTime,
+    ) -> Result<BTreeMap<String, Vec<u8>>, SignError> {
+        let (certificate, key) = own_root::make(settings, now)?;
+        Ok([("ca-cert.pem", certificate), ("ca-key.pem", key)]
+            .map(|(name, pem)| (name.to_owned(), pem.into_bytes()))
+            .into())
+    }
+
+    fn of_files(
+        files: &Files<'_>,
+        settings: AuthoritySettings,
+        now: SystemTime,
+    ) -> Result<Self, AuthorityError> {
+        let (issuer, intermediates, roots) = cacerts::load(files)?;
         let authority = Self { settings, issuer, intermediates, roots };
-        authority.prove(dir, now)?;
+        authority.prove(files.place(), now)?;
         Ok(authority)
     }
 

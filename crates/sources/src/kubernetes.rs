@@ -23,7 +23,7 @@ mod gather;
 mod keep;
 mod prune;
 mod resource;
-mod selection;
+pub mod selection;
 mod wire;
 
 use std::time::Duration;

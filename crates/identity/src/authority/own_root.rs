@@ -46,6 +46,16 @@ pub(super) fn load_or_create(
     Ok((issuer, root))
 }
 
+/// A new root and its key, in PEM.
+pub(super) fn make(
+    settings: &AuthoritySettings,
+    now: SystemTime,
+) -> Result<(String, String), SignError> {
+    let key = KeyPair::generate().map_err(|error| cryptography(&error))?;
+    let root = self_signed(&key, settings, now)?;
+    Ok((root.pem(), key.serialize_pem()))
+}
+
 fn read_root(path: &Path, pem: &[u8]) -> Result<CertificateDer<'static>, AuthorityError> {
     CertificateDer::from_pem_slice(pem)
         .map_err(|error| AuthorityError::malformed(path, "certificate", &error))

@@ -6,7 +6,7 @@ use lateen_api::mesh_config::KubernetesLabelSelector;
 
 /// The namespaces with their labels, and what selects them.
 #[derive(Debug, Default)]
-pub(super) struct Selection {
+pub struct Selection {
     selectors: Vec<KubernetesLabelSelector>,
     namespaces: BTreeMap<String, BTreeMap<String, String>>,
     /// Those that a selector selects; without selectors nobody asks.
@@ -41,6 +41,11 @@ impl Selection {
             }
         }
         self.select_again() && !self.selectors.is_empty()
+    }
+
+    /// All namespaces, of the mesh or not.
+    pub fn namespaces(&self) -> impl Iterator<Item = &str> {
+        self.namespaces.keys().map(String::as_str)
     }
 
     fn select_again(&mut self) -> bool {

@@ -1,0 +1,160 @@
+//! What differs between a folder and a cluster: where objects come from, where the authority's key is, who
+//! knows whose a token is, and what there is to be done beside serving.
+
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::SystemTime,
+};
+
+use lateen_identity::{AuthoritySettings, CertificateAuthority, TokenIssuer, private_file};
+use lateen_sources::{Batch, DirectorySource, KubernetesSource, kubernetes};
+use tokio::{sync::watch, task::JoinSet};
+use tokio_util::sync::CancellationToken;
+
+use super::StartError;
+use crate::{
+    authentication::Tokens,
+    distribution::{Distribution, Facts},
+    kubernetes::{authority, lease, namespaces::Namespaces, reviews::TokenReviews, roots::Roots},
+    settings::{Cluster, Place, Settings},
+    state::{State, StateError},
+};
+
+/// Where objects come from.
+pub(super) enum Source {
+    /// A folder of YAML, and the state folder beside it.
+    Directory(DirectorySource, PathBuf),
+    /// A cluster, and its namespaces.
+    Cluster(KubernetesSource, Namespaces, Cluster),
+}
+
+impl Source {
+    pub(super) async fn open(settings: &Settings) -> Result<Self, StartError> {
+        match &settings.place {
+            Place::Directory { dir, state } => {
+                private_file::create_private_dir(state)?;
+                let source = DirectorySource::open(dir, Default::default()).await?;
+                Ok(Self::Directory(source, state.clone()))
+            }
+            Place::Cluster(cluster) => {
+                let options = &settings.compiler;
+                let followed = kubernetes::Settings::new(
+                    options.root_namespace.as_str(),
+                    options.revision.as_str(),
+                );
+                let source = KubernetesSource::open(cluster.client.clone(), followed);
+                Ok(Self::Cluster(source, Namespaces::new(), cluster.clone()))
+            }
+        }
+    }
+
+    /// The next batch, when there is one.
+    pub(super) async fn next(&mut self) -> Option<Batch> {
+        match self {
+            Self::Directory(source, _) => source.next().await,
+            Self::Cluster(source, namespaces, _) => {
+                let batch = source.next().await?;
+                namespaces.take(&batch);
+                Some(batch)
+            }
+        }
+    }
+}
+
+/// What is at hand when the objects are read.
+pub(super) struct Home {
+    pub(super) authority: Arc<CertificateAuthority>,
+    pub(super) tokens: Tokens,
+    pub(super) chores: Chores,
+}
+
+/// What is to be done beside serving.
+pub(super) enum Chores {
+    /// Tokens and accounts are written for the proxies of this machine.
+    Directory(Box<State>),
+    /// What only one of several control planes does.
+    Cluster(Cluster, watch::Receiver<Arc<BTreeSet<String>>>),
+}
+
+impl Home {
+    pub(super) async fn open(
+        source: &Source,
+        settings: &Settings,
+        authority: AuthoritySettings,
+        facts: &Facts,
+        now: SystemTime,
+    ) -> Result<Self, StartError> {
+        match source {
+            Source::Directory(_, state) => Self::folder(settings, state, authority, facts, now),
+            Source::Cluster(_, namespaces, cluster) => {
+                let namespace = &settings.compiler.root_namespace;
+                let client = cluster.client.clone();
+                let authority = authority::load_or_create(&client, namespace, authority).await?;
+                Ok(Self {
+                    authority: Arc::new(authority),
+                    tokens: Tokens::Reviewed(TokenReviews::new(client)),
+                    chores: Chores::Cluster(cluster.clone(), namespaces.subscribe()),
+                })
+            }
+        }
+    }
+
+    fn folder(
+        settings: &Settings,
+        folder: &Path,
+        authority: AuthoritySettings,
+        facts: &Facts,
+        now: SystemTime,
+    ) -> Result<Self, StartError> {
+        let authority = CertificateAuthority::load_or_create(folder, authority, now)?;
+        let issuer = TokenIssuer::load_or_create(folder)?;
+        let tokens = Tokens::Local(issuer.verifier());
+        let mut state = State::new(folder, issuer, settings.token_lifetime);
+        match state.write(&facts.accounts, now) {
+            // The trouble of one workload, which goes without; the others never notice.
+            Err(error @ StateError::Name { .. }) => {
+                tracing::error!(%error, "the state folder is not up to date");
+            }
+            written => written?,
+        }
+        let chores = Chores::Directory(Box::new(state));
+        Ok(Self { authority: Arc::new(authority), tokens, chores })
+    }
+}
+
+impl Chores {
+    /// Starts what is to be done, until stopped.
+    pub(super) fn start(
+        self,
+        settings: &Settings,
+        authority: &CertificateAuthority,
+        distribution: &Distribution,
+        stop: &CancellationToken,
+        tasks: &mut JoinSet<()>,
+    ) {
+        match self {
+            Self::Directory(state) => {
+                tasks.spawn(state.follow(distribution.facts(), stop.clone()));
+            }
+            Self::Cluster(Cluster { client, identity }, namespaces) => {
+                let options = &settings.compiler;
+                let (leading, election) = lease::run_for(
+                    client.clone(),
+                    &options.root_namespace,
+                    lease::name(&options.revision),
+                    identity,
+                    stop.clone(),
+                );
+                tasks.spawn(async move {
+                    if election.await.is_err() {
+                        tracing::error!("the election failed; this control plane does not write");
+                    }
+                });
+                let roots = Roots::new(client, authority.root_pem(), namespaces, leading);
+                tasks.spawn(roots.run(stop.clone()));
+            }
+        }
+    }
+}
