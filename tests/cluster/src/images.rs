@@ -12,6 +12,9 @@ pub const NGINX: &str = "docker.io/library/nginx:1.29";
 /// curl, with a shell.
 pub const CURL: &str = "docker.io/curlimages/curl:8.16.0";
 
+/// Prometheus, as [`prometheus`] packs it.
+const PROMETHEUS: &str = "docker.io/prom/prometheus:v2.42.0";
+
 const NGINX_SETTINGS: &str = "\
 worker_processes 1;
 pid /run/nginx.pid;
@@ -64,6 +67,17 @@ fn curl() -> anyhow::Result<Packed> {
     let mut image = Packed::new(CURL)?;
     image.programs(&["curl"])?;
     image.entrypoint(&["curl"]);
+    Ok(image)
+}
+
+/// Prometheus with its `promtool`.
+///
+/// # Errors
+/// When it is not on this machine.
+pub fn prometheus() -> anyhow::Result<Packed> {
+    let mut image = Packed::new(PROMETHEUS)?;
+    image.programs(&["prometheus", "promtool"])?;
+    image.entrypoint(&["prometheus"]);
     Ok(image)
 }
 

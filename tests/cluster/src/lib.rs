@@ -1,8 +1,13 @@
 //! The mesh on a real Kubernetes.
 //!
 //! - [`images`]: what its pods run.
+//! - [`mesh`]: Lateen on a cluster.
+//! - [`page`]: documentation whose commands are run.
 //! - [`traces`]: what is on this machine of clusters.
+//! - `tests/start.rs`: `docs/start.md`.
 //! - `tests/api.rs`, `tests/node.rs`: the clusters themselves, of both depths.
 
 pub mod images;
+pub mod mesh;
+pub mod page;
 pub mod traces;

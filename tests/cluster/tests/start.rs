@@ -1,0 +1,58 @@
+//! `docs/start.md` does what it says: its commands are run as they are printed, in its order.
+
+use lateen_cluster_tests::mesh::{self, Engine};
+use lateen_cluster_tests::{images, page};
+
+#[test]
+fn with_our_proxy() -> anyhow::Result<()> {
+    follow(Engine::Native)
+}
+
+#[test]
+fn with_envoy() -> anyhow::Result<()> {
+    follow(Engine::Envoy)
+}
+
+/// Of the page's blocks for k3d, the cluster of the tests takes the place, and of the gateway's address
+/// on k3d that of its service.
+fn follow(engine: Engine) -> anyhow::Result<()> {
+    let text = std::fs::read_to_string(mesh::checkout().join("docs/start.md"))?;
+    let steps = page::steps(&text)?;
+    let node = mesh::node()?;
+    node.import(&images::prometheus()?.write(node.api().folder())?)?;
+    let mut run = 0;
+    let mut outputs = 0;
+    for step in &steps {
+        if !["", engine.name()].contains(&step.reader.as_str()) {
+            continue;
+        }
+        let gateway = mesh::gateway(&node).unwrap_or_default();
+        let prepare = |command: &mut std::process::Command| {
+            mesh::prepare(&node, command);
+            command.env("GATEWAY", &gateway);
+        };
+        step.run(&prepare).map_err(|error| error.context(state(&node)))?;
+        run += 1;
+        outputs += usize::from(step.printed.is_some());
+    }
+    // A page that lost its blocks would pass.
+    assert!(run > 15 && outputs >= 7, "{run} steps, {outputs} outputs");
+    Ok(())
+}
+
+/// What an operator would look at first.
+fn state(node: &lateen_testkit::cluster::Node) -> String {
+    let show = |arguments: &[&str]| {
+        node.kubectl().run(arguments).unwrap_or_else(|error| error.to_string())
+    };
+    let log = |object: &str| {
+        show(&["logs", "--namespace", "istio-system", object, "--tail", "40", "--all-containers"])
+    };
+    [
+        show(&["get", "pods", "--all-namespaces", "--output", "wide"]),
+        show(&["get", "events", "--all-namespaces", "--field-selector", "type=Warning"]),
+        log("deployment/istiod"),
+        log("deployment/istio-ingressgateway"),
+    ]
+    .join("\n")
+}
