@@ -5,7 +5,8 @@
 //! the calls of the engine that the proxy itself makes. The runner decides nothing: it asks, and
 //! compares what it is told with what the case expects. `authz-envoy` asks a stock Envoy with the
 //! same policies, lowered, in the engine's place. `iptables` asks `lateen-capture` for the rules of a
-//! capture, and compares them line by line.
+//! capture, and compares them line by line. `inject` asks `lateen-inject` whether a pod is injected, and
+//! what it is then.
 //!
 //! A case is left out only when its objects use a field, a value, a kind or a feature flag that is
 //! not honoured yet, by the account of fields that `lateen-api` keeps.
@@ -13,6 +14,7 @@
 mod authz;
 mod case;
 mod envoy;
+mod inject;
 mod iptables;
 mod mesh;
 mod simulation;
@@ -42,6 +44,7 @@ enum Kind {
     /// The cases of `authz`, decided by a stock Envoy.
     AuthzEnvoy,
     Iptables,
+    Inject,
 }
 
 fn main() -> ExitCode {
@@ -66,6 +69,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<bool> {
         Kind::Authz => files.iter().try_for_each(|file| authz::run(file, &mut tally))?,
         Kind::AuthzEnvoy => envoy::run(&files, &mut tally)?,
         Kind::Iptables => files.iter().try_for_each(|file| iptables::run(file, &mut tally))?,
+        Kind::Inject => files.iter().try_for_each(|file| inject::run(file, &mut tally))?,
     }
     Ok(tally.close())
 }
