@@ -79,7 +79,9 @@ fn tell(state: &State) -> anyhow::Result<()> {
 
 /// Has the cluster until this process is killed; its reaper does the rest.
 fn hold(archives: &[PathBuf]) -> anyhow::Result<()> {
-    let node = Node::start_in(Slot::Developer)?;
+    // A test of this program takes its turn with the other tests.
+    let is_test = std::env::var_os("LATEEN_CLUSTER_IS_TEST").is_some();
+    let node = Node::start_in(if is_test { Slot::Test } else { Slot::Developer })?;
     images::import(&node)?;
     for archive in archives {
         node.import(archive)?;

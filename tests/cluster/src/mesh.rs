@@ -96,3 +96,21 @@ pub fn gateway(node: &Node) -> anyhow::Result<String> {
     let service = node.kubectl().json(get)?;
     Ok(service["spec"]["clusterIP"].as_str().context("the gateway has no address")?.to_owned())
 }
+
+/// What an operator would look at first.
+#[must_use]
+pub fn state(node: &Node) -> String {
+    let show = |arguments: &[&str]| {
+        node.kubectl().run(arguments).unwrap_or_else(|error| error.to_string())
+    };
+    let log = |object: &str| {
+        show(&["logs", "--namespace", "istio-system", object, "--tail", "40", "--all-containers"])
+    };
+    [
+        show(&["get", "pods", "--all-namespaces", "--output", "wide"]),
+        show(&["get", "events", "--all-namespaces", "--field-selector", "type=Warning"]),
+        log("deployment/istiod"),
+        log("deployment/istio-ingressgateway"),
+    ]
+    .join("\n")
+}

@@ -31,28 +31,11 @@ fn follow(engine: Engine) -> anyhow::Result<()> {
             mesh::prepare(&node, command);
             command.env("GATEWAY", &gateway);
         };
-        step.run(&prepare).map_err(|error| error.context(state(&node)))?;
+        step.run(&prepare).map_err(|error| error.context(mesh::state(&node)))?;
         run += 1;
         outputs += usize::from(step.printed.is_some());
     }
     // A page that lost its blocks would pass.
     assert!(run > 15 && outputs >= 7, "{run} steps, {outputs} outputs");
     Ok(())
-}
-
-/// What an operator would look at first.
-fn state(node: &lateen_testkit::cluster::Node) -> String {
-    let show = |arguments: &[&str]| {
-        node.kubectl().run(arguments).unwrap_or_else(|error| error.to_string())
-    };
-    let log = |object: &str| {
-        show(&["logs", "--namespace", "istio-system", object, "--tail", "40", "--all-containers"])
-    };
-    [
-        show(&["get", "pods", "--all-namespaces", "--output", "wide"]),
-        show(&["get", "events", "--all-namespaces", "--field-selector", "type=Warning"]),
-        log("deployment/istiod"),
-        log("deployment/istio-ingressgateway"),
-    ]
-    .join("\n")
 }
