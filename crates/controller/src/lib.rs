@@ -19,6 +19,7 @@
 //! - `listener`, `serving`: TCP and TLS, the server's own certificate.
 //! - `kubernetes`: what it reads and writes in a cluster, beside the objects: keys, tokens, roots, leases.
 //! - [`state`]: what the state folder tells proxies: each workload's account, and its token.
+//! - `webhooks`: injection and validation, as the API server asks for them.
 //! - `monitoring`, `metrics`, [`status`]: what can be seen from outside.
 //!
 //! The control plane keeps nothing of a client but what its stream needs. It receives and stores
@@ -39,6 +40,7 @@ pub mod settings;
 pub mod state;
 pub mod status;
 mod stream;
+mod webhooks;
 
 use std::time::SystemTime;
 

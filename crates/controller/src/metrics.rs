@@ -52,6 +52,52 @@ impl PushTrigger {
     }
 }
 
+/// What the webhooks were asked for and did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Admission {
+    /// A pod came to be injected.
+    InjectionAsked,
+    /// It was.
+    Injected,
+    /// It could not be.
+    InjectionFailed,
+    /// It was not to be.
+    NotInjected,
+    /// An object was taken.
+    Valid,
+    /// An object was refused.
+    Invalid,
+}
+
+impl Admission {
+    const ALL: [Self; 6] = [
+        Self::InjectionAsked,
+        Self::Injected,
+        Self::InjectionFailed,
+        Self::NotInjected,
+        Self::Valid,
+        Self::Invalid,
+    ];
+
+    /// The counter's name, Istio's, and its help.
+    fn counter(self) -> (&'static str, &'static str) {
+        match self {
+            Self::InjectionAsked => {
+                ("sidecar_injection_requests_total", "Pods that came to be injected.")
+            }
+            Self::Injected => ("sidecar_injection_success_total", "Pods that were injected."),
+            Self::InjectionFailed => {
+                ("sidecar_injection_failure_total", "Pods that could not be injected.")
+            }
+            Self::NotInjected => {
+                ("sidecar_injection_skip_total", "Pods that were not to be injected.")
+            }
+            Self::Valid => ("galley_validation_passed", "Objects that were taken."),
+            Self::Invalid => ("galley_validation_failed", "Objects that were refused."),
+        }
+    }
+}
+
 /// Why a caller was not served. The labels of both services' refusals.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Refusal {
@@ -137,6 +183,7 @@ pub(crate) struct Metrics {
     csrs: AtomicU64,
     certificates: AtomicU64,
     csr_refusals: [AtomicU64; Refusal::ALL.len()],
+    admissions: [AtomicU64; Admission::ALL.len()],
     /// Seconds since 1970.
     root_expiry: AtomicU64,
     convergence: Histogram,
@@ -182,6 +229,11 @@ impl Metrics {
     /// A stream, or the connection for it, was refused.
     pub(crate) fn stream_refused(&self, refusal: Refusal) {
         add(&self.stream_refusals[refusal as usize]);
+    }
+
+    /// A webhook was called, or has answered.
+    pub(crate) fn admission(&self, what: Admission) {
+        add(&self.admissions[what as usize]);
     }
 
     /// A certificate was asked for.

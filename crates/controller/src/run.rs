@@ -32,9 +32,10 @@ use crate::{
     metrics::Metrics,
     monitoring::Monitoring,
     serving::{self, Serving},
-    settings::Settings,
+    settings::{Place, Settings},
     state::StateError,
     stream::Streams,
+    webhooks::Webhooks,
 };
 use home::{Home, Source};
 
@@ -54,6 +55,8 @@ pub struct Addresses {
     pub plaintext: Option<SocketAddr>,
     /// Health, metrics and debug pages.
     pub monitoring: SocketAddr,
+    /// The webhooks, where there are any.
+    pub webhooks: Option<SocketAddr>,
 }
 
 /// Why a control plane did not start.
@@ -113,6 +116,12 @@ impl Controller {
             Some(address) => Some(bind(address).await?),
             None => None,
         };
+        let webhooks = match (&settings.place, settings.webhooks) {
+            (Place::Cluster(cluster), Some(address)) => {
+                Some((cluster.client.clone(), bind(address).await?))
+            }
+            _ => None,
+        };
 
         let metrics = Arc::new(Metrics::default());
         let compiler = Compiler::new(settings.compiler.clone());
@@ -146,6 +155,13 @@ impl Controller {
         tasks.spawn(follow_trust(trust.clone(), distribution.facts(), stop.clone()));
         let pages = Monitoring { distribution: distribution.clone(), metrics: metrics.clone() };
         tasks.spawn(pages.serve(monitoring, stop.clone()));
+        let webhooks_address = webhooks.as_ref().map(|(_, (_, address))| *address);
+        if let Some((client, (listener, _))) = webhooks {
+            let (authority, serving) = (authority.clone(), serving.clone());
+            let webhooks =
+                Webhooks { client, listener, authority, serving, metrics: metrics.clone() };
+            webhooks.start(&settings, &stop, &mut tasks).await;
+        }
         let listener = |tcp, tls| Listener {
             tcp,
             tls,
@@ -176,6 +192,7 @@ impl Controller {
             discovery: discovery_address,
             plaintext: plaintext_address,
             monitoring: monitoring_address,
+            webhooks: webhooks_address,
         };
         tracing::info!(
             discovery = %addresses.discovery,

@@ -98,6 +98,9 @@ pub struct Settings {
     /// Where health, metrics and debug pages are served: 127.0.0.1:15014, as Istio's. Port 0 takes
     /// a free one. Debug pages answer to loopback only.
     pub monitoring: SocketAddr,
+    /// Where the API server calls the webhooks of injection and validation: nowhere. Istio has them on port
+    /// 15017. In a cluster only. Port 0 takes a free one.
+    pub webhooks: Option<SocketAddr>,
     /// What the compiler must know beside the objects.
     pub compiler: Options,
     /// Lifetime of a workload's certificate when none is requested: 24 h (Istio's
@@ -144,6 +147,7 @@ impl Settings {
             place,
             listen,
             plaintext: None,
+            webhooks: None,
             monitoring: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 15014),
             compiler,
             certificate_lifetime: DAY,

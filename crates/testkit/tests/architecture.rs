@@ -27,6 +27,7 @@ fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
                 "lateen-envoy",
                 "lateen-sources",
                 "lateen-identity",
+                "lateen-inject",
                 "lateen-xds",
             ],
         ),

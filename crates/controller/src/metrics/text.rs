@@ -5,7 +5,7 @@ use std::{
     sync::atomic::{AtomicU64, Ordering},
 };
 
-use super::{BUCKETS, BYTES, Histogram, Metrics, PushTrigger, Refusal, SECONDS};
+use super::{Admission, BUCKETS, BYTES, Histogram, Metrics, PushTrigger, Refusal, SECONDS};
 
 /// Writes all metrics, each with its help and type.
 pub(crate) fn render(metrics: &Metrics, version: &str) -> String {
@@ -39,6 +39,11 @@ pub(crate) fn render(metrics: &Metrics, version: &str) -> String {
     let help = "Bytes of the resources in one cut.";
     page.histogram("pilot_xds_config_size_bytes", help, &BYTES, &metrics.cut_bytes);
 
+    for what in Admission::ALL {
+        let (name, help) = what.counter();
+        page.head(name, "counter", help);
+        page.line(name, &[], count(&metrics.admissions[what as usize]));
+    }
     page.certificates(metrics);
     page.0
 }

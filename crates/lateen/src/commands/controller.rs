@@ -12,6 +12,9 @@ use super::logging;
 /// The port where proxies connect (Istio's).
 const DISCOVERY: u16 = 15012;
 
+/// The port where the API server calls the webhooks (Istio's).
+const WEBHOOKS: u16 = 15017;
+
 /// What the command line asks for.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -55,6 +58,10 @@ pub struct Arguments {
     /// for its keys.
     #[arg(long, value_name = "ADDR", value_parser = address)]
     plaintext_xds: Option<SocketAddr>,
+    /// Where the API server calls the webhooks of injection and validation. Default: in a pod 0.0.0.0:15017,
+    /// else nowhere. A bare port means loopback.
+    #[arg(long, value_name = "ADDR", value_parser = address, conflicts_with = "dir")]
+    webhooks: Option<SocketAddr>,
     /// This control plane's revision: objects labelled with another `istio.io/rev` are left alone, and the
     /// mesh's settings are in the ConfigMap `istio-REVISION`.
     #[arg(long, default_value = "", env = "REVISION")]
@@ -146,6 +153,8 @@ async fn settings(arguments: Arguments) -> anyhow::Result<Settings> {
     };
     settings.certificate_lifetime = arguments.certificate_lifetime;
     settings.plaintext = arguments.plaintext_xds;
+    let webhooks = in_pod.then_some(SocketAddr::new(host, WEBHOOKS));
+    settings.webhooks = arguments.webhooks.or(webhooks);
     let compiler = &mut settings.compiler;
     if let Some(plan) = arguments.addresses {
         compiler.local = plan == AddressPlan::Local;
