@@ -141,8 +141,8 @@ kinds! {
     Ingress = "networking.k8s.io" "Ingress" ["v1"] Namespaced NotYet;
     /// Which implementation serves Ingresses.
     IngressClass = "networking.k8s.io" "IngressClass" ["v1"] Cluster NotYet;
-    /// A node.
-    Node = "" "Node" ["v1"] Cluster NotYet;
+    /// A node: where it is, by its labels.
+    Node = "" "Node" ["v1"] Cluster Honoured;
     /// Kubernetes' former form of EndpointSlice.
     Endpoints = "" "Endpoints" ["v1"] Namespaced NotYet;
 }

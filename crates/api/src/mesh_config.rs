@@ -2,6 +2,7 @@
 
 mod defaults;
 mod extension_provider;
+mod networks;
 mod private_key_provider;
 mod proxy_config;
 mod readiness_probe;
@@ -9,6 +10,7 @@ mod settings;
 mod tracing;
 
 pub use extension_provider::*;
+pub use networks::*;
 pub use private_key_provider::*;
 pub use proxy_config::*;
 pub use readiness_probe::*;

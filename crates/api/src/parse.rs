@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::diagnostic::{Code, Diagnostic, FieldUse, Finding, Severity};
 use crate::json;
 use crate::kind::{Kind, Scope, Support};
-use crate::mesh_config::MeshConfig;
+use crate::mesh_config::{MeshConfig, MeshNetworks};
 use crate::message::{Decode, Decoded, Decoder, Message};
 use crate::object::{Object, ObjectMeta, ObjectRef, Origin, Spec};
 use crate::path::Positions;
@@ -71,7 +71,7 @@ pub struct ParsedMeshConfig {
 pub fn parse_mesh_config(text: &str, file: &str) -> ParsedMeshConfig {
     let file: Arc<str> = Arc::from(file);
     let mut decoder = Decoder::new(Severity::Warning);
-    let mesh = mesh_config(text, None, &mut decoder);
+    let mesh = mesh_config(text, Position { line: 1, column: 1 }, &mut decoder);
     let mut decoded = decoder.finish();
     let mut validator = Validator::default();
     validate::mesh_config(&mut validator, &mesh);
@@ -81,21 +81,16 @@ pub fn parse_mesh_config(text: &str, file: &str) -> ParsedMeshConfig {
     ParsedMeshConfig { mesh: Box::new(mesh), not_honoured, diagnostics }
 }
 
-/// Reads the settings from text whose first character stands at `start` of the file, if it is
-/// known.
-fn mesh_config(text: &str, start: Option<Position>, decoder: &mut Decoder) -> MeshConfig {
+/// Reads the settings from text whose first character stands at `start` of the file.
+fn mesh_config(text: &str, start: Position, decoder: &mut Decoder) -> MeshConfig {
     let mut mesh = MeshConfig::with_defaults();
     let Some(document) = yaml::documents(text).into_iter().next() else {
         return mesh;
     };
-    let moved = |position: Position| start.map_or(position, |start| start.offset(position));
-    match document.map(|node| node.moved(&moved)) {
-        Ok(Node { value: Value::Map(entries), .. }) => mesh.merge(&entries, decoder),
-        Ok(node) => decoder.expected(&node, "a mapping"),
-        Err(error) => {
-            let position = moved(error.position);
-            decoder.report(Severity::Error, Code::Syntax, position, error.message);
-        }
+    match embedded(document, start, decoder) {
+        Some(Node { value: Value::Map(entries), .. }) => mesh.merge(&entries, decoder),
+        Some(node) => decoder.expected(&node, "a mapping"),
+        None => {}
     }
     mesh
 }
@@ -349,6 +344,9 @@ fn at_root<M: Message>(entries: &[Entry], decoder: &mut Decoder) -> Box<M> {
 /// A ConfigMap or, if it is the one that holds them, the settings of the mesh.
 fn config_map(meta: &ObjectMeta, entries: &[Entry], decoder: &mut Decoder) -> Spec {
     let config_map = at_root(entries, decoder);
+    if meta.name == "istio" {
+        mesh_networks(entries, decoder);
+    }
     let data = entries.iter().find(|entry| entry.key == "data").map(|entry| &entry.value);
     let mesh = data.and_then(|data| data.entries()?.iter().find(|entry| entry.key == "mesh"));
     let Some((entry, text)) = mesh.and_then(|entry| Some((entry, entry.value.as_str()?))) else {
@@ -358,7 +356,45 @@ fn config_map(meta: &ObjectMeta, entries: &[Entry], decoder: &mut Decoder) -> Sp
         return Spec::ConfigMap(config_map);
     }
     let start = entry.value.position;
-    let mesh = decoder
-        .field("data.mesh", entry.position, |decoder| mesh_config(text, Some(start), decoder));
+    let mesh =
+        decoder.field("data.mesh", entry.position, |decoder| mesh_config(text, start, decoder));
     Spec::MeshConfig(Box::new(mesh))
+}
+
+/// The networks of the mesh, beside its settings. They are read and checked, and nothing follows from
+/// them yet.
+fn mesh_networks(entries: &[Entry], decoder: &mut Decoder) {
+    let data = entries.iter().find(|entry| entry.key == "data").and_then(|it| it.value.entries());
+    let entry = data.into_iter().flatten().find(|entry| entry.key == "meshNetworks");
+    let Some((entry, text)) = entry.and_then(|entry| Some((entry, entry.value.as_str()?))) else {
+        return;
+    };
+    decoder.field("data.meshNetworks", entry.position, |decoder| {
+        let Some(document) = yaml::documents(text).into_iter().next() else { return };
+        let start = entry.value.position;
+        let Some(document) = embedded(document, start, decoder) else { return };
+        let Some(networks) = decoder.message::<MeshNetworks>(&document) else { return };
+        for finding in validate::mesh_networks(&networks) {
+            decoder.found(finding);
+        }
+    });
+}
+
+/// A document within a text that begins at `start`, with places in the surrounding text.
+fn embedded(
+    document: Result<Node, yaml::SyntaxError>,
+    start: Position,
+    decoder: &mut Decoder,
+) -> Option<Node> {
+    let moved = |position: Position| {
+        if start == Position::default() { start } else { start.offset(position) }
+    };
+    match document {
+        Ok(node) => Some(node.moved(&moved)),
+        Err(error) => {
+            let position = moved(error.position);
+            decoder.report(Severity::Error, Code::Syntax, position, error.message);
+            None
+        }
+    }
 }

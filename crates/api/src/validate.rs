@@ -1,25 +1,35 @@
 //! What Istio's validating webhook refuses, kind by kind, and what no kind may say.
 
+mod attachment;
 mod authorization_policy;
 mod authorization_rule;
+mod cel;
 mod destination_rule;
+mod envoy_filter;
+mod extensions;
 mod gateway;
 mod http_actions;
 mod http_route;
 mod kubernetes;
 mod load_balancer;
 mod mesh;
+mod mesh_providers;
+mod mesh_proxy;
+mod networks;
 mod peer_authentication;
+mod request_authentication;
 mod server_tls;
 mod service_entry;
 mod shared;
 mod sidecar;
 mod syntax;
+mod telemetry;
 mod traffic_policy;
 mod virtual_service;
+mod workload_group;
 
 use crate::diagnostic::{Code, FieldUse, Finding, Severity};
-use crate::mesh_config::MeshConfig;
+use crate::mesh_config::{MeshConfig, MeshNetworks};
 use crate::object::{ObjectMeta, Spec};
 use crate::path::Path;
 
@@ -131,15 +141,15 @@ pub(crate) fn spec(v: &mut Validator, meta: &ObjectMeta, spec: &Spec) {
         Spec::WorkloadEntry(it) => service_entry::workload(v, it),
         Spec::Sidecar(it) => sidecar::sidecar(v, it),
         Spec::PeerAuthentication(it) => peer_authentication::peer_authentication(v, it),
-        Spec::AuthorizationPolicy(it) => authorization_policy::authorization_policy(v, it, meta),
-        Spec::EnvoyFilter(_)
-        | Spec::ProxyConfig(_)
-        | Spec::WorkloadGroup(_)
-        | Spec::RequestAuthentication(_)
-        | Spec::Telemetry(_)
-        | Spec::WasmPlugin(_)
-        | Spec::TrafficExtension(_)
-        | Spec::Service(_)
+        Spec::AuthorizationPolicy(it) => authorization_policy::authorization_policy(v, it),
+        Spec::EnvoyFilter(it) => envoy_filter::envoy_filter(v, it),
+        Spec::ProxyConfig(it) => workload_group::proxy_config(v, it),
+        Spec::WorkloadGroup(it) => workload_group::workload_group(v, it),
+        Spec::RequestAuthentication(it) => request_authentication::request_authentication(v, it),
+        Spec::Telemetry(it) => telemetry::telemetry(v, it),
+        Spec::WasmPlugin(it) => extensions::wasm_plugin(v, it),
+        Spec::TrafficExtension(it) => extensions::traffic_extension(v, it),
+        Spec::Service(_)
         | Spec::EndpointSlice(_)
         | Spec::Pod(_)
         | Spec::Namespace(_)
@@ -159,4 +169,11 @@ pub(crate) fn spec(v: &mut Validator, meta: &ObjectMeta, spec: &Spec) {
 /// Checks the settings of the mesh.
 pub(crate) fn mesh_config(v: &mut Validator, mesh: &MeshConfig) {
     mesh::settings(v, mesh);
+}
+
+/// Checks the networks of the mesh; fields are named from there.
+pub(crate) fn mesh_networks(networks: &MeshNetworks) -> Vec<Finding> {
+    let mut validator = Validator::default();
+    networks::mesh_networks(&mut validator, networks);
+    validator.finish().findings
 }

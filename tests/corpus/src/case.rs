@@ -33,11 +33,16 @@ fn collect(folder: &Path, found: &mut Vec<PathBuf>) -> anyhow::Result<()> {
 pub fn read(file: &Path) -> anyhow::Result<Value> {
     let text =
         std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
-    let mut documents = lateen_api::yaml::documents(&text);
-    anyhow::ensure!(documents.len() == 1, "{} is not one document", file.display());
+    parse(&text).with_context(|| file.display().to_string())
+}
+
+/// The one document of a text.
+pub fn parse(text: &str) -> anyhow::Result<Value> {
+    let mut documents = lateen_api::yaml::documents(text);
+    anyhow::ensure!(documents.len() == 1, "not one document");
     match documents.remove(0) {
         Ok(node) => Ok(json(&node)),
-        Err(error) => anyhow::bail!("{}: {error:?}", file.display()),
+        Err(error) => anyhow::bail!("{error:?}"),
     }
 }
 

@@ -6,13 +6,15 @@
 //! compares what it is told with what the case expects. `authz-envoy` asks a stock Envoy with the
 //! same policies, lowered, in the engine's place. `iptables` asks `lateen-capture` for the rules of a
 //! capture, and compares them line by line. `inject` asks `lateen-inject` whether a pod is injected, and
-//! what it is then.
+//! what it is then. `crd-validation` asks an API server with our definitions, and what `lateen validate`
+//! asks, whether an object is accepted.
 //!
 //! A case is left out only when its objects use a field, a value, a kind or a feature flag that is
 //! not honoured yet, by the account of fields that `lateen-api` keeps.
 
 mod authz;
 mod case;
+mod crd_validation;
 mod envoy;
 mod inject;
 mod iptables;
@@ -45,6 +47,7 @@ enum Kind {
     AuthzEnvoy,
     Iptables,
     Inject,
+    CrdValidation,
 }
 
 fn main() -> ExitCode {
@@ -68,6 +71,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<bool> {
         Kind::Simulation => files.iter().try_for_each(|file| simulation::run(file, &mut tally))?,
         Kind::Authz => files.iter().try_for_each(|file| authz::run(file, &mut tally))?,
         Kind::AuthzEnvoy => envoy::run(&files, &mut tally)?,
+        Kind::CrdValidation => crd_validation::run(&files, &mut tally)?,
         Kind::Iptables => files.iter().try_for_each(|file| iptables::run(file, &mut tally))?,
         Kind::Inject => files.iter().try_for_each(|file| inject::run(file, &mut tally))?,
     }

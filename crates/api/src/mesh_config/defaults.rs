@@ -91,6 +91,8 @@ impl ProxyConfig {
     /// The settings of a proxy whose user has set nothing.
     pub fn with_defaults() -> Self {
         Self {
+            config_path: "./etc/istio/proxy".to_owned(),
+            binary_path: "/usr/local/bin/envoy".to_owned(),
             drain_duration: Some(Duration::from_secs(45)),
             termination_drain_duration: Some(Duration::from_secs(5)),
             discovery_address: "istiod.istio-system.svc:15012".to_owned(),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::duration::Duration;
-use crate::message::{Any, message, oneof};
+use crate::message::{Any, SecretText, message, oneof};
 
 message! {
     /// A service that takes part in requests.
@@ -82,6 +82,16 @@ message! {
         port: u32, pending;
     }
 
+    /// Lightstep.
+    pub struct LightstepProvider: open {
+        /// Its host, `[namespace/]host`.
+        service: String, pending;
+        /// Its port.
+        port: u32, pending;
+        /// What proves who we are.
+        access_token: SecretText, pending;
+    }
+
     /// A log in a file.
     pub struct EnvoyFileAccessLogProvider {
         /// The file.
@@ -103,7 +113,7 @@ oneof! {
         /// Zipkin.
         Zipkin(ProviderService) = zipkin, pending;
         /// Lightstep.
-        Lightstep(ProviderService) = lightstep, pending;
+        Lightstep(LightstepProvider) = lightstep, pending;
         /// Datadog.
         Datadog(ProviderService) = datadog, pending;
         /// Stackdriver.

@@ -6,7 +6,7 @@ use super::private_key_provider::PrivateKeyProvider;
 use super::readiness_probe::ReadinessProbe;
 use crate::duration::Duration;
 use crate::mesh_config::Tracing;
-use crate::message::{Any, enumeration, message, oneof};
+use crate::message::{enumeration, message, oneof};
 use crate::networking::{ClientTlsSettings, TcpKeepalive};
 
 message! {
@@ -77,13 +77,25 @@ message! {
         /// Which headers the proxy adds.
         proxy_headers: Option<ProxyHeaders>, pending;
         /// Limits of a gateway's connections.
-        connection_settings: Option<Any>, pending;
+        connection_settings: Option<ConnectionSettings>, pending;
         /// How often logs are written. The default is 1 s.
         file_flush_interval: Option<Duration>, pending;
         /// How much log is collected before it is written. The default is 64 KiB.
         file_flush_min_size_kb: Option<u32>, pending;
         /// Whether metrics are compressed. The default is true.
         stats_compression: Option<bool>, pending;
+    }
+
+    /// Limits of a gateway's connections.
+    pub struct ConnectionSettings: open {
+        /// The initial window of a stream in HTTP/2, in bytes.
+        http2_initial_stream_window_size: Option<i64>, pending;
+        /// The initial window of a connection in HTTP/2, in bytes.
+        http2_initial_connection_window_size: Option<i64>, pending;
+        /// The largest number of streams on a connection in HTTP/2.
+        http2_max_concurrent_streams: Option<i64>, pending;
+        /// The largest number of connections.
+        global_downstream_connection_limit: Option<i64>, pending;
     }
 
     /// A service and how to talk to it.

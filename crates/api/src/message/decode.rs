@@ -117,6 +117,14 @@ impl Decoder {
         self.findings.push(Finding { severity, code, field, position: Some(position), message });
     }
 
+    /// Takes over what a check of this place found.
+    pub(crate) fn found(&mut self, mut finding: Finding) {
+        let mark = self.path.field(&finding.field);
+        finding.field = self.path.as_str().to_owned();
+        self.path.back(mark);
+        self.findings.push(finding);
+    }
+
     /// Decodes a message.
     pub(crate) fn message<M: Message>(&mut self, node: &Node) -> Option<M> {
         let Value::Map(entries) = &node.value else {

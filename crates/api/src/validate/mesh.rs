@@ -2,12 +2,13 @@
 
 use super::http_actions::retries;
 use super::load_balancer::locality;
+use super::mesh_providers::extension_providers;
+use super::mesh_proxy::proxy_config;
 use super::traffic_policy::{connection_pool, outlier_detection};
 use super::{Validator, syntax};
 use crate::diagnostic::Code;
-use crate::mesh_config::{
-    KubernetesLabelSelector, LabelSelectorRequirement, MeshConfig, ProxyConfig,
-};
+use crate::mesh_config::{KubernetesLabelSelector, LabelSelectorRequirement, MeshConfig};
+use crate::networking::HttpRetry;
 
 pub(super) fn settings(v: &mut Validator, mesh: &MeshConfig) {
     for (name, port) in [
@@ -33,14 +34,16 @@ pub(super) fn settings(v: &mut Validator, mesh: &MeshConfig) {
         mesh.locality_lb_setting.as_ref(),
         mesh.default_traffic_policy.as_ref().and_then(|policy| policy.outlier_detection.as_ref()),
     );
-    for (name, policy) in [
-        ("defaultHttpRetryPolicy", &mesh.default_http_retry_policy),
-        ("defaultInboundHttpRetryPolicy", &mesh.default_inbound_http_retry_policy),
-    ] {
-        if let Some(policy) = policy {
-            v.field(name, |v| retries(v, policy));
-        }
+    if let Some(policy) = &mesh.default_http_retry_policy {
+        v.field("defaultHttpRetryPolicy", |v| retries(v, policy));
     }
+    if let Some(policy) = &mesh.default_inbound_http_retry_policy {
+        v.field("defaultInboundHttpRetryPolicy", |v| inbound_retries(v, policy));
+    }
+    extension_providers(v, &mesh.extension_providers);
+    v.each("serviceSettings", &mesh.service_settings, |v, settings| {
+        v.each("hosts", &settings.hosts, |v, host| v.check(syntax::wildcard_domain(host)));
+    });
     if let Some(policy) = &mesh.default_traffic_policy {
         v.field("defaultTrafficPolicy", |v| {
             connection_pool(v, "connectionPool", policy.connection_pool.as_ref());
@@ -50,6 +53,23 @@ pub(super) fn settings(v: &mut Validator, mesh: &MeshConfig) {
     v.each("discoverySelectors", &mesh.discovery_selectors, label_selector);
     if let Some(proxy) = &mesh.default_config {
         v.field("defaultConfig", |v| proxy_config(v, proxy));
+    }
+}
+
+/// What a server's sidecar tries again, in the application beside it: only that, and how often.
+fn inbound_retries(v: &mut Validator, policy: &HttpRetry) {
+    retries(v, policy);
+    if policy.attempts == 0 && policy.backoff.is_some() {
+        v.conflict("backoff", "retries are configured, but there are 0 attempts");
+    }
+    for (name, set) in [
+        ("perTryTimeout", policy.per_try_timeout.is_some()),
+        ("retryRemoteLocalities", policy.retry_remote_localities.is_some()),
+        ("retryIgnorePreviousHosts", policy.retry_ignore_previous_hosts.is_some()),
+    ] {
+        if set {
+            v.field(name, |v| v.warn(Code::NoEffect, "not looked at for inbound requests"));
+        }
     }
 }
 
@@ -93,25 +113,6 @@ fn label_selector(v: &mut Validator, selector: &KubernetesLabelSelector) {
             }
         }
     });
-}
-
-fn proxy_config(v: &mut Validator, proxy: &ProxyConfig) {
-    for (name, time) in [
-        ("drainDuration", proxy.drain_duration),
-        ("terminationDrainDuration", proxy.termination_drain_duration),
-    ] {
-        if let Some(time) = time {
-            v.check_field(name, syntax::timeout(time));
-        }
-    }
-    for (name, port) in
-        [("proxyAdminPort", proxy.proxy_admin_port), ("statusPort", proxy.status_port)]
-    {
-        port_field(v, name, port);
-    }
-    if proxy.concurrency.is_some_and(|workers| workers < 0) {
-        v.check_field("concurrency", Err("less than 0".to_owned()));
-    }
 }
 
 fn port_field(v: &mut Validator, name: &str, port: i32) {

@@ -182,6 +182,44 @@ pub(super) fn header_name(name: &str) -> Check {
     Err(format!("`{name}` is not a valid name of a header"))
 }
 
+/// The name of a header where only letters, digits, `-` and `_` are taken.
+pub(super) fn plain_header_name(name: &str) -> Check {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
+    if !name.is_empty() && name.bytes().all(plain) {
+        return Ok(());
+    }
+    Err(format!("`{name}` is not a name of letters, digits, `-` and `_`"))
+}
+
+/// `http://` or `https://`, a host and perhaps a port and a path.
+pub(super) fn http_url(url: &str) -> Check {
+    let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
+    let Some(rest) = rest else {
+        return Err(format!("`{url}` begins neither with `http://` nor with `https://`"));
+    };
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let (host, port) = match authority.rsplit_once(':') {
+        Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
+        _ => (authority, None),
+    };
+    let host_fits = !host.is_empty() && !host.contains(|c: char| c.is_whitespace() || c == '\\');
+    let port_fits = port.is_none_or(|port| port.parse::<u16>().is_ok_and(|port| port > 0));
+    if host_fits && port_fits { Ok(()) } else { Err(format!("`{url}` is not a URL")) }
+}
+
+/// `HOST:PORT`, where the host is a name or an address, in brackets if of IPv6.
+pub(super) fn host_port(text: &str) -> Check {
+    let Some((host, number)) = text.rsplit_once(':') else {
+        return Err(format!("`{text}` is not of the form `HOST:PORT`"));
+    };
+    match number.parse::<u32>() {
+        Ok(number) => port(number)?,
+        Err(_) => return Err(format!("`{number}` in `{text}` is not a port")),
+    }
+    let bare = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
+    if is_ip(bare) { Ok(()) } else { fqdn(host) }
+}
+
 /// The value of a header in Envoy's format: `%` begins a command, `%REQ(name)%`, and is doubled to
 /// stand for itself.
 pub(super) fn header_value(value: &str) -> Check {

@@ -146,6 +146,7 @@ pub(super) fn client_tls(v: &mut Validator, tls: Option<&ClientTlsSettings>) {
             ("clientCertificate", &tls.client_certificate),
             ("privateKey", &tls.private_key),
             ("caCertificates", &tls.ca_certificates),
+            ("caCrl", &tls.ca_crl),
         ];
         match tls.mode {
             ClientTlsMode::Mutual if tls.credential_name.is_empty() => {
@@ -156,7 +157,7 @@ pub(super) fn client_tls(v: &mut Validator, tls: Option<&ClientTlsSettings>) {
                 }
             }
             ClientTlsMode::IstioMutual => {
-                for (name, _) in files.iter().filter(|(_, file)| !file.is_empty()) {
+                for (name, _) in files[..3].iter().filter(|(_, file)| !file.is_empty()) {
                     v.conflict(name, "ISTIO_MUTUAL uses the workload's own certificate");
                 }
                 if !tls.credential_name.is_empty() {
