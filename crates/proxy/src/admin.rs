@@ -1,12 +1,14 @@
 //! Health, Prometheus metrics and the administrative endpoints.
 //!
-//! Three listeners, all served on the configuration thread so that a scrape of many series costs no
+//! Four listeners, all served on the configuration thread so that a scrape of many series costs no
 //! worker its time:
 //!
 //! | port | who asks | what |
 //! | --- | --- | --- |
 //! | 15021 | the kubelet | `/healthz/ready` |
-//! | 15020 | Prometheus | `/stats/prometheus`, `/healthz/ready` |
+//! | 15020 | Prometheus | `/stats/prometheus`, with the application's metrics, `/healthz/ready` |
+//! | | the kubelet | `/app-health/…`, `/app-lifecycle/…`: the application's probes |
+//! | 15090 | Prometheus | `/stats/prometheus` of the proxy alone |
 //! | 15000 | whoever runs the proxy, on loopback only | everything in `/help` |
 
 mod dump;
@@ -26,7 +28,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 
-use self::respond::{Answer, json, text};
+use self::respond::{Answer, bytes, json, text};
 use crate::certificates::Certificates;
 use crate::config::Plans;
 use crate::settings::Settings;
@@ -36,13 +38,15 @@ use crate::worker::DrainWatch;
 /// A client that takes longer to send a request's headers is let go.
 const HEADERS: Duration = Duration::from_secs(10);
 
-/// Which of the three listeners.
+/// Which of the listeners.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Endpoints {
     /// Port 15021.
     Health,
     /// Port 15020.
     Metrics,
+    /// Port 15090.
+    Prometheus,
     /// Port 15000.
     Admin,
 }
@@ -109,8 +113,8 @@ async fn connection(
     admin: Arc<Admin>,
 ) {
     let service = service_fn(move |request: Request<Incoming>| {
-        let answer = admin.answer(endpoints, remote, &request);
-        async move { Ok::<_, Infallible>(answer) }
+        let admin = Arc::clone(&admin);
+        async move { Ok::<_, Infallible>(admin.respond(endpoints, remote, &request).await) }
     });
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -137,9 +141,11 @@ impl Endpoint {
         match endpoints {
             Endpoints::Admin => true,
             Endpoints::Health => self.path == "/healthz/ready",
+            Endpoints::Prometheus => self.path == STATS,
             // What changes something is for the pod itself, as in Istio.
             Endpoints::Metrics => {
-                self.metrics && (self.method == Method::GET || remote.ip().is_loopback())
+                let near = remote.ip().to_canonical().is_loopback();
+                self.metrics && (self.method == Method::GET || near)
             }
         }
     }
@@ -168,18 +174,18 @@ const ENDPOINTS: [Endpoint; 14] = [
         answer: |admin, _| admin.ready(),
     },
     Endpoint {
-        path: "/stats/prometheus",
+        path: STATS,
         method: Method::GET,
         help: "metrics in Prometheus' text format",
         metrics: true,
-        answer: |admin, _| metrics::answer(admin),
+        answer: |admin, _| metrics::answer(admin, None),
     },
     Endpoint {
         path: "/metrics",
         method: Method::GET,
         help: "the same",
         metrics: true,
-        answer: |admin, _| metrics::answer(admin),
+        answer: |admin, _| metrics::answer(admin, None),
     },
     Endpoint {
         path: "/config_dump",
@@ -257,7 +263,32 @@ fn help() -> String {
         .collect()
 }
 
+/// Where the metrics are; `/metrics` is the same.
+const STATS: &str = "/stats/prometheus";
+
 impl Admin {
+    /// What others ask the application through the proxy, and the endpoints.
+    async fn respond(
+        &self,
+        endpoints: Endpoints,
+        remote: SocketAddr,
+        request: &Request<Incoming>,
+    ) -> Answer {
+        let (pod, path) = (&self.settings.pod, request.uri().path());
+        if endpoints == Endpoints::Metrics {
+            if let Some(answered) = pod.probe(path, request.headers()).await {
+                return bytes(answered.status, answered.body);
+            }
+            if pod.has_metrics()
+                && request.method() == Method::GET
+                && [STATS, "/metrics"].contains(&path)
+            {
+                return metrics::answer(self, pod.metrics(request.headers()).await);
+            }
+        }
+        self.answer(endpoints, remote, request)
+    }
+
     fn answer(
         &self,
         endpoints: Endpoints,

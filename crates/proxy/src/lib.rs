@@ -27,6 +27,7 @@ pub mod dns;
 pub mod handover;
 pub mod http;
 pub mod listen;
+pub mod pod;
 pub mod run;
 pub mod serve;
 pub mod settings;

@@ -12,6 +12,7 @@ mod socket;
 mod tests;
 mod wanted;
 
+use std::io;
 use std::net::SocketAddr;
 use std::time::Instant;
 
@@ -20,25 +21,57 @@ pub use handout::{Handout, Slot, WorkerLoad};
 pub use socket::{Inherited, bind};
 pub use wanted::{Listener, wanted};
 
+use rustix::net::sockopt;
+
 use crate::connection::Direction;
 
 /// How the address that a client dialled is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Capture {
-    /// The listener is bound at the address itself, as in local mode and at gateways; the address
-    /// in the words of the model stands beside it. Transparent capture, where one socket accepts
-    /// for all addresses and the kernel is asked, is another variant of this.
+    /// The listener is bound at the address itself, as in local mode; the address in the words of
+    /// the model stands beside it.
     Address(SocketAddr),
+    /// It is the connection's own local address, as at gateways.
+    Own,
+    /// One socket accepts for all addresses, and the packet filter knows where the connection was on
+    /// its way to (REDIRECT).
+    Redirected,
+    /// The same, where the kernel gives connections their own local address (TPROXY); those that come
+    /// from this pod are redirected all the same.
+    Transparent,
 }
 
 impl Capture {
     /// The address that the client of an accepted connection dialled.
-    #[must_use]
-    pub const fn original_destination(&self) -> SocketAddr {
+    ///
+    /// # Errors
+    /// When the connection is gone.
+    pub fn original_destination(self, stream: &std::net::TcpStream) -> io::Result<SocketAddr> {
         match self {
-            Self::Address(original) => *original,
+            Self::Address(original) => Ok(original),
+            Self::Own | Self::Transparent | Self::Redirected => {
+                let own = canonical(stream.local_addr()?);
+                if self == Self::Own {
+                    return Ok(own);
+                }
+                // What the packet filter did not redirect was dialled as it arrived.
+                Ok(redirected_from(stream, own).map_or(own, canonical))
+            }
         }
     }
+}
+
+/// Where a connection was on its way to, by the packet filter's memory (`SO_ORIGINAL_DST`).
+fn redirected_from(stream: &std::net::TcpStream, own: SocketAddr) -> Option<SocketAddr> {
+    match own {
+        SocketAddr::V4(_) => sockopt::ip_original_dst(stream).ok().map(SocketAddr::V4),
+        SocketAddr::V6(_) => sockopt::ipv6_original_dst(stream).ok().map(SocketAddr::V6),
+    }
+}
+
+/// IPv4 as such where a socket of IPv6 accepted it.
+fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
 }
 
 /// A socket that was accepted, on its way to a worker.

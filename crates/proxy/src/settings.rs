@@ -1,8 +1,11 @@
 //! Everything that can be set, with its default.
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
+use crate::pod::Pod;
 use crate::telemetry;
 
 /// Settings of a proxy. [`Settings::new`] gives the defaults.
@@ -22,10 +25,19 @@ pub struct Settings {
     /// Service account of the workload: which token to present. `None`: the one that the state
     /// folder names.
     pub service_account: Option<String>,
+    /// Where a pod has its root certificate and its token; then nothing is read from `state`.
+    pub files: Option<CredentialFiles>,
     /// Number of workers, at least 1.
     pub workers: usize,
     /// Local mode: everything on 127.0.0.0/8, no capture, ports below 1024 shifted.
     pub local: bool,
+    /// Captured inbound connections come as they are (TPROXY), and reach the application from the
+    /// client's address. Not in local mode.
+    pub transparent: bool,
+    /// Where health and metrics are served. In local mode the workload's own address is.
+    pub open: IpAddr,
+    /// What the kubelet and Prometheus ask the application through the proxy.
+    pub pod: Arc<Pod>,
     /// Take the whole scope at once instead of details on demand. Gateways always do.
     pub eager: bool,
     /// Unix socket through which a successor takes over the listening sockets.
@@ -38,6 +50,15 @@ pub struct Settings {
     pub timeouts: Timeouts,
     /// Bounds of the metrics, and how the access log is flushed.
     pub telemetry: telemetry::Options,
+}
+
+/// Files of a pod, which are replaced now and then.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CredentialFiles {
+    /// Certificates that the control plane is verified with, in PEM.
+    pub root: PathBuf,
+    /// The token of the service account.
+    pub token: PathBuf,
 }
 
 /// What a proxy stands for.
@@ -58,15 +79,24 @@ pub struct Ports {
     pub inbound: u16,
     /// `/healthz/ready`.
     pub health: u16,
-    /// `/stats/prometheus`.
+    /// `/stats/prometheus`, the application's metrics included, and its probes.
     pub metrics: u16,
+    /// `/stats/prometheus` of the proxy alone. Not in local mode.
+    pub prometheus: u16,
     /// Admin endpoints, on loopback only.
     pub admin: u16,
 }
 
 impl Default for Ports {
     fn default() -> Self {
-        Self { outbound: 15001, inbound: 15006, health: 15021, metrics: 15020, admin: 15000 }
+        Self {
+            outbound: 15001,
+            inbound: 15006,
+            health: 15021,
+            metrics: 15020,
+            prometheus: 15090,
+            admin: 15000,
+        }
     }
 }
 
@@ -117,7 +147,10 @@ pub struct Timeouts {
     pub tcp_idle: Duration,
     /// A downstream HTTP connection without a request. Envoy's hour.
     pub http_idle: Duration,
-    /// From the start of a drain until open connections are cut.
+    /// From the start of a drain until nothing new is accepted. Others hear of it later than the
+    /// pod itself: what they still send is served, and told not to come back.
+    pub linger: Duration,
+    /// From then on until open connections are cut.
     pub drain: Duration,
     /// How long a request waits for the details of a destination that was not used before.
     pub details: Duration,
@@ -134,6 +167,7 @@ impl Default for Timeouts {
             server_first_memory: Duration::from_secs(600),
             tcp_idle: Duration::from_secs(3600),
             http_idle: Duration::from_secs(3600),
+            linger: Duration::ZERO,
             drain: Duration::from_secs(45),
             details: Duration::from_secs(1),
             connect: Duration::from_secs(10),
@@ -157,8 +191,12 @@ impl Settings {
             role: Role::Sidecar,
             state: state.into(),
             service_account: None,
+            files: None,
             workers: 2,
             local: true,
+            transparent: false,
+            open: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            pod: Arc::default(),
             eager: false,
             handover: None,
             ports: Ports::default(),

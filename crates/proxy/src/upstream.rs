@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,6 +10,7 @@ use lateen_engine::destination::Address;
 use lateen_engine::upstream::{Carried, UpstreamTls};
 use lateen_identity::trust::IdentityRefused;
 use rustls_pki_types::ServerName;
+use socket2::SockRef;
 use tokio::net::{TcpSocket, TcpStream, UnixStream};
 use tokio_rustls::TlsConnector;
 
@@ -35,7 +36,57 @@ pub struct Target {
     /// without its port.
     pub authority: Option<Arc<str>>,
     /// Address to dial from; `None`: the system's choice.
-    pub source: Option<IpAddr>,
+    pub source: Option<Source>,
+}
+
+/// An address to dial from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Source {
+    /// One of this machine's.
+    Own(IpAddr),
+    /// The client's, whose packets are led back here by a mark (TPROXY). Needs CAP_NET_ADMIN.
+    Client(IpAddr),
+}
+
+/// From where captured connections reach the application, so that they are not captured again:
+/// Istio's addresses.
+const PASSTHROUGH: (Ipv4Addr, Ipv6Addr) =
+    (Ipv4Addr::new(127, 0, 0, 6), Ipv6Addr::new(0, 0, 0, 0, 0, 0, 0, 6));
+
+/// The mark by which packets to foreign addresses are routed to this machine: Istio's.
+const TRANSPARENT_MARK: u32 = 1337;
+
+impl Source {
+    /// From where a captured connection of a client goes on to the application.
+    #[must_use]
+    pub fn to_application(transparent: bool, client: IpAddr, application: IpAddr) -> Self {
+        let client = client.to_canonical();
+        let same_family = client.is_ipv4() == application.is_ipv4();
+        // From the pod itself it would be captured again.
+        if transparent && same_family && client != application && !client.is_loopback() {
+            return Self::Client(client);
+        }
+        Self::Own(match application {
+            IpAddr::V4(_) => PASSTHROUGH.0.into(),
+            IpAddr::V6(_) => PASSTHROUGH.1.into(),
+        })
+    }
+
+    fn bind(self, socket: &TcpSocket) -> io::Result<()> {
+        let address = match self {
+            Self::Own(address) => address,
+            Self::Client(address) => {
+                let socket = SockRef::from(socket);
+                match address {
+                    IpAddr::V4(_) => socket.set_ip_transparent_v4(true)?,
+                    IpAddr::V6(_) => socket.set_ip_transparent_v6(true)?,
+                }
+                socket.set_mark(TRANSPARENT_MARK)?;
+                address
+            }
+        };
+        socket.bind(SocketAddr::new(address, 0))
+    }
 }
 
 impl Target {
@@ -179,7 +230,7 @@ impl Dialer {
             SocketAddr::V6(_) => TcpSocket::new_v6()?,
         };
         if let Some(source) = target.source {
-            socket.bind(SocketAddr::new(source, 0))?;
+            source.bind(&socket)?;
         }
         let stream = socket.connect(address).await?;
         stream.set_nodelay(true)?;

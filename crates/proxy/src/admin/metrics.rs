@@ -3,6 +3,8 @@
 use std::fmt::Write as _;
 use std::time::{Duration, SystemTime};
 
+use hyper::body::Bytes;
+
 use super::Admin;
 use super::respond::{Answer, pieces};
 use crate::certificates;
@@ -11,7 +13,8 @@ use crate::config;
 /// Prometheus' text format, version 0.0.4.
 const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-pub(super) fn answer(admin: &Admin) -> Answer {
+/// The proxy's metrics, then the application's.
+pub(super) fn answer(admin: &Admin, application: Option<Bytes>) -> Answer {
     let mut own = String::new();
     write_configuration(&mut own, &admin.plans.status());
     write_certificate(&mut own, &admin.certificates.status(), SystemTime::now());
@@ -19,7 +22,8 @@ pub(super) fn answer(admin: &Admin) -> Answer {
     metric(&mut own, "lateen_ready", "Whether the proxy can serve.", "gauge", ready);
     let uptime = admin.started.elapsed().as_secs();
     metric(&mut own, "lateen_uptime_seconds", "Since the start.", "gauge", uptime);
-    pieces(CONTENT_TYPE, admin.telemetry.expose().chain(std::iter::once(own)))
+    let own = admin.telemetry.expose().chain(std::iter::once(own)).map(Bytes::from);
+    pieces(CONTENT_TYPE, own.chain(application))
 }
 
 fn write_configuration(out: &mut String, status: &config::Status) {

@@ -19,6 +19,11 @@ pub(super) fn text(status: StatusCode, body: String) -> Answer {
     answer(status, "text/plain; charset=utf-8", Full::new(body.into()).boxed_unsync())
 }
 
+/// What the application said.
+pub(super) fn bytes(status: StatusCode, body: Bytes) -> Answer {
+    answer(status, "text/plain; charset=utf-8", Full::new(body).boxed_unsync())
+}
+
 /// JSON, for people and for programs.
 pub(super) fn json(value: &impl Serialize) -> Answer {
     match serde_json::to_vec_pretty(value) {
@@ -33,9 +38,9 @@ pub(super) fn json(value: &impl Serialize) -> Answer {
 /// Text that is made while it is sent.
 pub(super) fn pieces(
     content_type: &'static str,
-    pieces: impl Iterator<Item = String> + Send + 'static,
+    pieces: impl Iterator<Item = Bytes> + Send + 'static,
 ) -> Answer {
-    let frames = pieces.map(|piece| Ok(Frame::data(Bytes::from(piece))));
+    let frames = pieces.map(|piece| Ok(Frame::data(piece)));
     answer(StatusCode::OK, content_type, StreamBody::new(stream::iter(frames)).boxed_unsync())
 }
 

@@ -20,12 +20,23 @@ use crate::settings::Settings;
 pub struct Credentials {
     controller: String,
     root: PathBuf,
-    tokens: PathBuf,
-    /// Names the service account, unless that is set.
-    record: PathBuf,
-    service_account: Option<String>,
-    /// `<namespace>/<name>`.
-    workload: String,
+    token: TokenFile,
+}
+
+/// Which file the token is read from.
+#[derive(Debug)]
+enum TokenFile {
+    /// A pod's.
+    Own(PathBuf),
+    /// That of the workload's service account among those of a state folder.
+    Account {
+        tokens: PathBuf,
+        /// Names the service account, unless that is set.
+        record: PathBuf,
+        service_account: Option<String>,
+        /// `<namespace>/<name>`.
+        workload: String,
+    },
 }
 
 impl Credentials {
@@ -33,14 +44,19 @@ impl Credentials {
     #[must_use]
     pub fn new(settings: &Settings) -> Arc<Self> {
         let Settings { controller, namespace, workload, state, service_account, .. } = settings;
-        Arc::new(Self {
-            controller: controller.clone(),
-            root: state.join("root-cert.pem"),
-            tokens: state.join("tokens").join(namespace),
-            record: state.join("workloads").join(namespace).join(workload),
-            service_account: service_account.clone(),
-            workload: format!("{namespace}/{workload}"),
-        })
+        let (root, token) = match &settings.files {
+            Some(files) => (files.root.clone(), TokenFile::Own(files.token.clone())),
+            None => {
+                let token = TokenFile::Account {
+                    tokens: state.join("tokens").join(namespace),
+                    record: state.join("workloads").join(namespace).join(workload),
+                    service_account: service_account.clone(),
+                    workload: format!("{namespace}/{workload}"),
+                };
+                (state.join("root-cert.pem"), token)
+            }
+        };
+        Arc::new(Self { controller: controller.clone(), root, token })
     }
 
     /// The control plane, to be called with the token that is in the file at that time.
@@ -85,31 +101,35 @@ impl Credentials {
     }
 
     fn token(&self) -> io::Result<String> {
-        let account = match &self.service_account {
-            Some(account) => account.clone(),
-            None => self.recorded_account()?,
-        };
-        read_text(&self.tokens.join(account))
-    }
-
-    fn recorded_account(&self) -> io::Result<String> {
-        let account = read_text(&self.record).map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => io::Error::new(
-                error.kind(),
-                format!(
-                    "the control plane knows no workload {} yet: a Pod or WorkloadEntry of that \
-                     name has to be applied first",
-                    self.workload
-                ),
-            ),
-            _ => error,
-        })?;
-        let account = account.trim_end();
-        if account.is_empty() || account.contains('/') {
-            return Err(invalid(&self.record, "it names no service account"));
+        match &self.token {
+            TokenFile::Own(path) => Ok(read_text(path)?.trim_end().to_owned()),
+            TokenFile::Account { tokens, record, service_account, workload } => {
+                let account = match service_account {
+                    Some(account) => account.clone(),
+                    None => recorded_account(record, workload)?,
+                };
+                read_text(&tokens.join(account))
+            }
         }
-        Ok(account.to_owned())
     }
+}
+
+fn recorded_account(record: &Path, workload: &str) -> io::Result<String> {
+    let account = read_text(record).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => io::Error::new(
+            error.kind(),
+            format!(
+                "the control plane knows no workload {workload} yet: a Pod or WorkloadEntry of \
+                 that name has to be applied first"
+            ),
+        ),
+        _ => error,
+    })?;
+    let account = account.trim_end();
+    if account.is_empty() || account.contains('/') {
+        return Err(invalid(record, "it names no service account"));
+    }
+    Ok(account.to_owned())
 }
 
 fn read_text(path: &Path) -> io::Result<String> {
@@ -147,34 +167,34 @@ mod tests {
 
     #[test]
     fn the_account_is_what_the_state_folder_says_now() {
-        let (credentials, _state) = credentials(&["api", "web"], None);
+        let (credentials, state) = credentials(&["api", "web"], None);
         for account in ["api", "web"] {
-            fs::write(&credentials.record, format!("{account}\n")).unwrap();
+            fs::write(state.path().join("workloads/shop/web-1"), format!("{account}\n")).unwrap();
             assert_eq!(credentials.token().unwrap(), format!("token of {account}"));
         }
     }
 
     #[test]
     fn an_account_that_is_set_is_the_only_one() {
-        let (credentials, _state) = credentials(&["api", "web"], Some("api"));
-        fs::write(&credentials.record, "web\n").unwrap();
+        let (credentials, state) = credentials(&["api", "web"], Some("api"));
+        fs::write(state.path().join("workloads/shop/web-1"), "web\n").unwrap();
         assert_eq!(credentials.token().unwrap(), "token of api");
-        fs::write(credentials.tokens.join("api"), "a newer one").unwrap();
+        fs::write(state.path().join("tokens/shop/api"), "a newer one").unwrap();
         assert_eq!(credentials.token().unwrap(), "a newer one", "read each time");
     }
 
     #[test]
     fn what_is_missing_is_named() {
-        let (credentials, _state) = credentials(&[], None);
+        let (credentials, state) = credentials(&[], None);
         let token = || credentials.token().unwrap_err().to_string();
         let unknown = "the control plane knows no workload shop/web-1 yet: \
                        a Pod or WorkloadEntry of that name has to be applied first";
         assert_eq!(token(), unknown);
         for wrong in ["\n", "../other/web\n"] {
-            fs::write(&credentials.record, wrong).unwrap();
+            fs::write(state.path().join("workloads/shop/web-1"), wrong).unwrap();
             assert!(token().ends_with("workloads/shop/web-1: it names no service account"));
         }
-        fs::write(&credentials.record, "web\n").unwrap();
+        fs::write(state.path().join("workloads/shop/web-1"), "web\n").unwrap();
         assert!(token().contains("tokens/shop/web: "), "{}", token());
 
         let root = credentials.roots().unwrap_err().to_string();
@@ -182,5 +202,20 @@ mod tests {
         fs::write(&credentials.root, "no certificate").unwrap();
         let root = credentials.tls().unwrap_err().to_string();
         assert!(root.contains("it holds no certificate"), "{root}");
+    }
+
+    #[test]
+    fn a_pod_has_its_own_files() {
+        let folder = tempfile::tempdir().unwrap();
+        let (root, token) = (folder.path().join("root.pem"), folder.path().join("istio-token"));
+        let mut settings = Settings::new("istiod.istio-system.svc:15012", "shop", "web-1", "/none");
+        settings.files = Some(crate::settings::CredentialFiles { root, token: token.clone() });
+        let credentials = Credentials::new(&settings);
+        for text in ["first", "second\n"] {
+            fs::write(&token, text).unwrap();
+            assert_eq!(credentials.token().unwrap(), text.trim());
+        }
+        let root = credentials.roots().unwrap_err().to_string();
+        assert!(root.contains("root.pem"), "{root}");
     }
 }

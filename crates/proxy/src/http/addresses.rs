@@ -10,6 +10,7 @@ use lateen_engine::upstream::UpstreamTls;
 use rustc_hash::FxHashMap;
 
 use crate::cell::{EndpointCell, EndpointCells};
+use crate::upstream::Source;
 
 /// Addresses that are remembered; beyond, the memory is begun anew.
 const REMEMBERED: usize = 4096;
@@ -17,7 +18,7 @@ const REMEMBERED: usize = 4096;
 /// The addresses that a worker has sent requests to: the application's, and those that were passed
 /// through.
 #[derive(Debug, Default)]
-pub(super) struct Addresses(RefCell<FxHashMap<SocketAddr, Rc<KnownAddress>>>);
+pub(super) struct Addresses(RefCell<FxHashMap<(SocketAddr, Option<Source>), Rc<KnownAddress>>>);
 
 /// An address that is spoken to in plain text.
 #[derive(Debug)]
@@ -27,10 +28,16 @@ pub(super) struct KnownAddress {
 }
 
 impl Addresses {
-    /// What is known about an address.
-    pub(super) fn known(&self, cells: &EndpointCells, address: SocketAddr) -> Rc<KnownAddress> {
+    /// What is known about an address, dialled from `source`: connections from one are not those from
+    /// another.
+    pub(super) fn known(
+        &self,
+        cells: &EndpointCells,
+        address: SocketAddr,
+        source: Option<Source>,
+    ) -> Rc<KnownAddress> {
         let mut addresses = self.0.borrow_mut();
-        if let Some(known) = addresses.get(&address) {
+        if let Some(known) = addresses.get(&(address, source)) {
             return Rc::clone(known);
         }
         if addresses.len() >= REMEMBERED {
@@ -39,9 +46,19 @@ impl Addresses {
         let key = EndpointKey { uid: address.to_string().into(), port: address.port() };
         let known = Rc::new(KnownAddress {
             cell: cells.cell(&key),
-            pool: Arc::new(PoolKey::new(key, Arc::new(UpstreamTls::Plain))),
+            pool: Arc::new(PoolKey::new(from(source, key), Arc::new(UpstreamTls::Plain))),
         });
-        addresses.insert(address, Rc::clone(&known));
+        addresses.insert((address, source), Rc::clone(&known));
         known
+    }
+}
+
+/// Of connections from several clients to one application each is a client's own.
+fn from(source: Option<Source>, key: EndpointKey) -> EndpointKey {
+    match source {
+        Some(Source::Client(client)) => {
+            EndpointKey { uid: format!("{}<{client}", key.uid).into(), ..key }
+        }
+        Some(Source::Own(_)) | None => key,
     }
 }

@@ -11,10 +11,7 @@ use super::deliver::{Delivery, Destined};
 use super::local::Refusal;
 use super::ongoing::{Application, SentTo};
 use super::request::InProgress;
-
-/// From where captured connections to the application come, so that they are not captured again:
-/// Istio's address.
-const INBOUND_SOURCE: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 6));
+use crate::upstream::Source;
 
 /// How a request reaches the application on one of its ports.
 pub(super) fn delivery<'p>(
@@ -31,9 +28,13 @@ pub(super) fn delivery<'p>(
     };
     let (address, port) = inbound.forward();
     let local = plan.local_base().map(application_address);
-    let captured = exchange.downstream.facts.original_destination.ip();
-    let source = (local.is_none() && address.is_none()).then_some(INBOUND_SOURCE);
-    let address = SocketAddr::new(address.or(local).unwrap_or(captured), port);
+    let facts = &exchange.downstream.facts;
+    let host = address.or(local).unwrap_or(facts.original_destination.ip());
+    let source = (local.is_none() && address.is_none()).then(|| {
+        let transparent = exchange.ctx().settings.transparent;
+        Source::to_application(transparent, facts.downstream_remote.ip(), host)
+    });
+    let address = SocketAddr::new(host, port);
     Ok(Delivery {
         to: Destined::Address { address, source },
         carried,

@@ -16,8 +16,8 @@ use std::time::{Duration, Instant};
 use rustix::event::{EventfdFlags, Timespec, epoll, eventfd};
 use tokio::sync::oneshot;
 
-use super::socket::{Inherited, accept, bind};
-use super::{Accepted, Handout, Listener};
+use super::socket::{Inherited, accept, bind, bind_transparent};
+use super::{Accepted, Capture, Handout, Listener};
 
 /// How often an address that could not be bound is tried again.
 const RETRY: Duration = Duration::from_secs(2);
@@ -254,6 +254,7 @@ impl State {
         let inherited = self.inherited.as_mut().and_then(|inherited| inherited.take(listener.bind));
         let socket = match inherited {
             Some(socket) => socket,
+            None if listener.capture == Capture::Transparent => bind_transparent(listener.bind)?,
             None => bind(listener.bind)?,
         };
         let token = self.next_token;
@@ -331,12 +332,19 @@ fn is_transient(error: &io::Error) -> bool {
 fn accept_one(running: &Running, handout: &Handout) -> io::Result<()> {
     let (stream, remote) = accept(&running.socket)?;
     let listener = &running.listener;
+    let local = match listener.capture {
+        Capture::Address(_) => Ok(listener.bind),
+        Capture::Own | Capture::Redirected | Capture::Transparent => stream.local_addr(),
+    };
+    let original = listener.capture.original_destination(&stream);
+    // Neither can be asked for once the client has gone again.
+    let (Ok(local), Ok(original_destination)) = (local, original) else { return Ok(()) };
     // Beyond the limit the socket is closed, which `give` counts.
     let _ = handout.give(|slot| Accepted {
         stream,
         remote,
-        local: listener.bind,
-        original_destination: listener.capture.original_destination(),
+        local,
+        original_destination,
         direction: listener.direction,
         at: Instant::now(),
         slot,

@@ -55,8 +55,28 @@ impl Inherited {
 /// # Errors
 /// When the address is not ours, is taken, or needs privileges.
 pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    listen(Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?, address)
+}
+
+/// The same, for connections to any address (`IP_TRANSPARENT`, which needs CAP_NET_ADMIN).
+///
+/// # Errors
+/// When the address is not ours, is taken, or privileges are missing.
+pub(super) fn bind_transparent(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    match address {
+        SocketAddr::V4(_) => socket.set_ip_transparent_v4(true)?,
+        SocketAddr::V6(_) => socket.set_ip_transparent_v6(true)?,
+    }
+    listen(socket, address)
+}
+
+fn listen(socket: Socket, address: SocketAddr) -> io::Result<TcpListener> {
     socket.set_reuse_address(true)?;
+    if address.is_ipv6() {
+        // IPv4 has a listener of its own.
+        socket.set_only_v6(true)?;
+    }
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;

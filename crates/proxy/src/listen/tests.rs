@@ -10,6 +10,7 @@ use prost::Message;
 use tokio::sync::mpsc;
 
 use super::*;
+use crate::settings::{Role, Settings};
 
 fn address(text: &str) -> SocketAddr {
     text.parse().unwrap()
@@ -53,10 +54,11 @@ fn local_mode_listens_on_the_workloads_own_addresses() {
         ("directory/shop/0", Body::Directory(directory)),
         ("gateway/8443", Body::Gateway(gateway)),
     ]);
-    let found: Vec<_> = wanted(&plan)
+    let settings = Settings::new("127.0.0.1:15012", "shop", "app", "/state");
+    let found: Vec<_> = wanted(&plan, &settings)
         .into_iter()
         .map(|listener| {
-            let original = listener.capture.original_destination();
+            let Capture::Address(original) = listener.capture else { panic!("{listener:?}") };
             (listener.bind.to_string(), original.port(), listener.direction)
         })
         .collect();
@@ -71,7 +73,51 @@ fn local_mode_listens_on_the_workloads_own_addresses() {
     ];
     let expected = expected.map(|(bind, port, direction)| (bind.to_owned(), port, direction));
     assert_eq!(found, expected);
-    assert!(wanted(&Plan::default()).is_empty(), "nothing is known yet");
+    assert!(wanted(&Plan::default(), &settings).is_empty(), "nothing is known yet");
+}
+
+#[test]
+fn a_pod_listens_where_its_traffic_is_captured_or_where_its_gateway_is() {
+    let inbound = |addresses: &[&str]| {
+        let addresses = addresses.iter().map(|text| encode_address(text.parse().unwrap()));
+        let workload = v1::Workload { addresses: addresses.collect(), ..v1::Workload::default() };
+        Body::Inbound(v1::Inbound { workload: Some(workload), ..v1::Inbound::default() })
+    };
+    let mut settings = Settings::new("istiod:15012", "shop", "app", "/state");
+    settings.local = false;
+    let shown = |plan: &Plan, settings: &Settings| -> Vec<(String, Direction, Capture)> {
+        let listeners = wanted(plan, settings).into_iter();
+        listeners.map(|it| (it.bind.to_string(), it.direction, it.capture)).collect()
+    };
+    let both = plan(vec![("inbound/shop/app", inbound(&["10.0.0.1", "fd00::1"]))]);
+    let redirected = |bind: &str, direction| (bind.to_owned(), direction, Capture::Redirected);
+    assert_eq!(
+        shown(&both, &settings),
+        [
+            redirected("0.0.0.0:15001", Direction::Outbound),
+            redirected("0.0.0.0:15006", Direction::Inbound),
+            redirected("[::]:15001", Direction::Outbound),
+            redirected("[::]:15006", Direction::Inbound),
+        ]
+    );
+    settings.transparent = true;
+    let one = plan(vec![("inbound/shop/app", inbound(&["fd00::1"]))]);
+    assert_eq!(
+        shown(&one, &settings),
+        [
+            redirected("[::]:15001", Direction::Outbound),
+            ("[::]:15006".to_owned(), Direction::Inbound, Capture::Transparent),
+        ]
+    );
+    let gateway = v1::GatewayListener { port: 8443, ..v1::GatewayListener::default() };
+    let gateway = plan(vec![
+        ("inbound/shop/app", inbound(&["10.0.0.1"])),
+        ("gateway/8443", Body::Gateway(gateway)),
+    ]);
+    let own = ("0.0.0.0:8443".to_owned(), Direction::Gateway, Capture::Own);
+    assert_eq!(shown(&gateway, &settings), [own]);
+    settings.role = Role::Gateway;
+    assert!(wanted(&one, &settings).is_empty(), "a gateway without a port captures nothing");
 }
 
 /// Gives a connection out; whether somebody took it.

@@ -2,11 +2,13 @@
 
 use std::io;
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 use std::time::Duration;
 
 use lateen_engine::Plan;
 
 use crate::listen::{Acceptor, Handout, Inherited, ListenReport, wanted};
+use crate::settings::Settings;
 use crate::worker::{DrainPhase, DrainSignal, Parts, Worker};
 
 /// What workers have after the end of a drain to write their last records.
@@ -19,7 +21,7 @@ pub struct DataPlane {
     handout: Handout,
     workers: Vec<Worker>,
     drain: DrainSignal,
-    limit: Duration,
+    settings: Arc<Settings>,
 }
 
 impl DataPlane {
@@ -38,13 +40,13 @@ impl DataPlane {
             handout,
             workers,
             drain: parts.drain.clone(),
-            limit: parts.settings.timeouts.drain,
+            settings: Arc::clone(&parts.settings),
         })
     }
 
     /// Listens where the plan says; returns when what can be bound is bound.
     pub async fn follow(&self, plan: &Plan) {
-        self.acceptor.set(wanted(plan)).await;
+        self.acceptor.set(wanted(plan, &self.settings)).await;
     }
 
     /// Copies of the listening sockets, for a successor.
@@ -79,10 +81,16 @@ impl DataPlane {
         self.drain.advance(DrainPhase::Draining);
     }
 
+    /// Tells connections to finish; what is new is still served, and told the same. Returns at once.
+    pub fn begin_drain(&self) {
+        self.drain.advance(DrainPhase::Draining);
+    }
+
     /// Drains: returns when every connection has ended, or was cut because the time is up.
     pub async fn drain(self) {
         self.stop_accepting().await;
-        let Self { acceptor, handout, workers, drain, limit } = self;
+        let Self { acceptor, handout, workers, drain, settings } = self;
+        let limit = settings.timeouts.drain;
         // With the last sender gone a worker knows that nothing more will come.
         drop((acceptor, handout));
         let threads: Vec<_> = workers.into_iter().map(|worker| worker.thread).collect();

@@ -2,7 +2,7 @@
 
 use std::hash::{BuildHasher, RandomState};
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -142,6 +142,7 @@ impl Supervisor {
             return self.end().await;
         };
         let farewell = self.serve(&data_plane, door, &mut inbox).await;
+        let already_draining = *self.state.borrow() == State::Draining;
         self.state.send_replace(State::Draining);
         tracing::info!(?farewell, connections = data_plane.open_connections(), "draining");
         if farewell == Farewell::Replaced {
@@ -149,6 +150,9 @@ impl Supervisor {
             // whoever asks for health and metrics.
             self.tasks.shutdown().await;
             self.admin.clear();
+        } else if !already_draining {
+            data_plane.begin_drain();
+            tokio::time::sleep(self.settings.timeouts.linger).await;
         }
         data_plane.drain().await;
         tracing::info!("drained");
@@ -168,8 +172,11 @@ impl Supervisor {
         inbox: &mut mpsc::UnboundedReceiver<Order>,
     ) -> Option<(DataPlane, Option<Door>)> {
         if !self.settings.local {
-            let address = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
-            self.open_admin(address, IpAddr::V4(Ipv4Addr::LOCALHOST));
+            let closed = match self.settings.open {
+                IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+                IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+            };
+            self.open_admin(self.settings.open, closed);
         }
         loop {
             let mut changed = self.plans.changed();
@@ -275,7 +282,12 @@ impl Supervisor {
                 Event::Ordered(Order::Quit) => return Farewell::Ordered,
                 Event::Ordered(Order::Drain) => {
                     self.state.send_replace(State::Draining);
-                    data_plane.stop_accepting().await;
+                    if self.settings.local {
+                        data_plane.stop_accepting().await;
+                    } else {
+                        // The rest of the pod may need the network until it has ended.
+                        data_plane.begin_drain();
+                    }
                 }
                 Event::Successor(Ok(successor)) => {
                     match self.hand_over(data_plane, successor).await {
@@ -333,11 +345,15 @@ impl Supervisor {
             log_level: self.log_level.clone(),
         });
         let ports = self.settings.ports;
-        for (address, port, endpoints) in [
+        let mut places = vec![
             (open, ports.health, Endpoints::Health),
             (open, ports.metrics, Endpoints::Metrics),
             (closed, ports.admin, Endpoints::Admin),
-        ] {
+        ];
+        if !self.settings.local {
+            places.push((open, ports.prometheus, Endpoints::Prometheus));
+        }
+        for (address, port, endpoints) in places {
             let address = SocketAddr::new(address, port);
             match self.open_endpoints(address, endpoints, &admin) {
                 Ok(listener) => self.admin.push(listener),

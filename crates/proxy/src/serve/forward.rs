@@ -1,6 +1,6 @@
 //! Sending opaque bytes on: an endpoint, the connection to it, and the relay.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +18,7 @@ use crate::cell::{Connected, InFlight};
 use crate::connection::{ClientIo, ServerIo};
 use crate::tcp::{Counters, Ended, Relay};
 use crate::telemetry::{Reason, TcpMeter};
-use crate::upstream::{DialError, Target};
+use crate::upstream::{DialError, Source, Target};
 use crate::worker::{DrainPhase, WorkerContext};
 
 /// How often the bytes of an open connection are reported; Istio's interval.
@@ -32,7 +32,7 @@ pub(super) enum Way {
     /// To the address that the client dialled.
     Passthrough(SocketAddr),
     /// To the application, from an address of ours if one is given.
-    Application(SocketAddr, Option<IpAddr>),
+    Application(SocketAddr, Option<Source>),
 }
 
 impl Way {

@@ -11,16 +11,18 @@ use super::arrival::{Arrival, Gone, Settled};
 use super::forward::{self, Way};
 use crate::http::{self, Entry};
 use crate::telemetry::Reason;
-
-/// From where captured connections to the application come, so that they are not captured again:
-/// Istio's address.
-const SOURCE: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 6));
+use crate::upstream::Source;
 
 /// Where the application listens in its workload's /16 in local mode.
 const APPLICATION_OFFSET: u32 = 1;
 
 pub(super) async fn serve(mut arrival: Arrival) {
     let port = arrival.destination.port();
+    let settings = &arrival.ctx.settings;
+    if !settings.local && [settings.ports.outbound, settings.ports.inbound].contains(&port) {
+        // Somebody dialled the proxy's own listener: passed on, it would come back for ever.
+        return arrival.refuse(Refused::because(Reason::PassthroughLoop));
+    }
     let (inspect, patience) = {
         let plan = arrival.ctx.plan();
         match plan.inbound(port) {
@@ -90,16 +92,20 @@ fn admit(settled: &mut Settled, port: u16) -> Result<Way, Refused> {
     if !verdict.allowed {
         return Err(Refused::denied(&verdict));
     }
-    Ok(application(&plan, &inbound, settled.facts.original_destination))
+    Ok(application(&plan, &inbound, settled))
 }
 
 /// Where the application listens.
-fn application(plan: &Plan, inbound: &InboundPort<'_>, original: SocketAddr) -> Way {
+fn application(plan: &Plan, inbound: &InboundPort<'_>, settled: &Settled) -> Way {
+    let facts = &settled.facts;
     let (declared, port) = inbound.forward();
     let local = plan
         .local_base()
         .map(|base| IpAddr::V4(Ipv4Addr::from(u32::from(base) | APPLICATION_OFFSET)));
-    let source = (local.is_none() && declared.is_none()).then_some(SOURCE);
-    let address = declared.or(local).unwrap_or(original.ip());
+    let address = declared.or(local).unwrap_or(facts.original_destination.ip());
+    let source = (local.is_none() && declared.is_none()).then(|| {
+        let transparent = settled.ctx.settings.transparent;
+        Source::to_application(transparent, facts.downstream_remote.ip(), address)
+    });
     Way::Application(SocketAddr::new(address, port), source)
 }

@@ -1,6 +1,6 @@
 //! Balancing: which endpoint an attempt goes to.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use crate::http::client::LaneKey;
 use crate::http::local::Refusal;
 use crate::http::request::InProgress;
 use crate::telemetry::Reason;
-use crate::upstream::Target;
+use crate::upstream::{Source, Target};
 use lateen_mesh::local::shift_address;
 
 /// Where a request is to go.
@@ -24,7 +24,7 @@ pub(in crate::http) enum Destined<'p> {
     /// To one of a destination's endpoints; `dialled` is where the client wanted to go.
     Destination { destination: &'p Arc<Destination>, dialled: SocketAddr },
     /// To an address, in plain text, dialled from `source` where that is set.
-    Address { address: SocketAddr, source: Option<IpAddr> },
+    Address { address: SocketAddr, source: Option<Source> },
 }
 
 /// An endpoint that was picked for one attempt.
@@ -100,10 +100,10 @@ fn pick_address(
     exchange: &mut InProgress,
     carried: Carried,
     address: SocketAddr,
-    source: Option<IpAddr>,
+    source: Option<Source>,
 ) -> Picked {
     let ctx = exchange.ctx();
-    let known = ctx.pools.addresses().known(&ctx.cells, address);
+    let known = ctx.pools.addresses().known(&ctx.cells, address, source);
     let mut target = Target::address(address, connect_timeout(exchange, None));
     target.carried = carried;
     target.source = source;
