@@ -32,7 +32,7 @@ impl Compiler {
         found.0.into_values().collect()
     }
 
-    fn every_scope(&self) -> FxHashSet<Scope> {
+    fn every_scope(&self) -> FxHashSet<Arc<Scope>> {
         let described = self.workloads().into_iter().map(|client| Client {
             role: self.role(&client.namespace, &client.name).unwrap_or_default(),
             ..client
@@ -51,20 +51,20 @@ impl Compiler {
                 namespace: client.namespace.as_str().into(),
                 name: client.name.as_str().into(),
             };
-            self.facts(&client, &key).0
+            Arc::new(self.facts(&client, &key).0)
         };
         plain.chain(described).map(facts).collect()
     }
 
-    fn analyze_scope(&self, scope: &Scope, shared: &mut FxHashSet<Name>, found: &mut Found) {
+    fn analyze_scope(&self, scope: &Arc<Scope>, shared: &mut FxHashSet<Name>, found: &mut Found) {
         let query = Query::new(&self.store, &self.options);
-        let mut open = link::roots(&query, scope, scope.role == Role::Sidecar);
+        let (mut open, _) = link::roots(&query, scope, scope.role == Role::Sidecar);
         let mut seen = FxHashSet::default();
         while let Some(name) = open.pop() {
             if !(if is_shared(&name) { &mut *shared } else { &mut seen }).insert(name.clone()) {
                 continue;
             }
-            if let Some(linked) = link::output(&query, scope, &name) {
+            if let (Some(linked), _) = link::output(&query, scope, &name) {
                 open.extend(linked.references);
                 linked.diagnostics.into_iter().for_each(|each| found.say(each));
             }

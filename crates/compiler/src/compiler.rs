@@ -12,9 +12,10 @@ use crate::key::Key;
 use crate::link::{self, Linked};
 use crate::local::WorkloadAddresses;
 use crate::lower::{self, Lowering};
-use crate::memo::{Memo, Task};
+use crate::memo::{Memo, Subject, Task};
 use crate::node::{ServiceKey, Workload, WorkloadKey};
 use crate::options::Options;
+use crate::perspective::Aspects;
 use crate::scope::{Scope, ScopeId, Scopes, Selects};
 use crate::store::{Query, Store, Touched};
 
@@ -46,7 +47,7 @@ struct Connected {
 }
 
 /// What the memo keeps.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 enum Value {
     Output(Option<Arc<Output>>),
     Roots(Arc<[Name]>),
@@ -110,10 +111,14 @@ impl Compiler {
             ..Changes::default()
         };
         let untold = std::mem::take(&mut self.untold);
-        for task in untold.into_iter().chain(self.memo.touch(&touched.keys)) {
+        let moved = self.follow_sidecars(touched);
+        for task in untold.into_iter().chain(moved).chain(self.memo.touch(&touched.keys)) {
             match task {
-                Task::Output(audience, name) => changes.stale.push((audience, name)),
-                Task::Roots(scope, _) => changes.roots.push(scope),
+                Task::Output(audience, name) => {
+                    changes.stale.push((audience, Arc::unwrap_or_clone(name)));
+                }
+                Task::Roots(Audience::Scope(scope)) => changes.roots.push(scope),
+                Task::Roots(Audience::Everyone) => {}
             }
         }
         changes.stale.sort();
@@ -121,6 +126,29 @@ impl Compiler {
         changes.roots.sort();
         changes.roots.dedup();
         changes
+    }
+
+    /// What follows the Sidecars of scopes that may be governed by another one now.
+    fn follow_sidecars(&mut self, touched: &Touched) -> Vec<Task> {
+        let namespaces: FxHashSet<&Arc<str>> = touched
+            .keys
+            .iter()
+            .filter_map(|key| match key {
+                Key::Sidecars(namespace) => Some(namespace),
+                _ => None,
+            })
+            .collect();
+        if namespaces.is_empty() {
+            return Vec::new();
+        }
+        let query = Query::new(&self.store, &self.options);
+        let is_root = namespaces.contains(query.root_namespace());
+        let concerned = self
+            .scopes
+            .iter()
+            .filter(|(_, scope)| is_root || namespaces.contains(&scope.namespace));
+        let concerned: FxHashSet<Audience> = concerned.map(|(id, _)| Audience::Scope(id)).collect();
+        self.memo.unsettle(|audience| concerned.contains(&audience))
     }
 
     /// The scope of a client, and the note that the client is there: what no object says of its workload
@@ -218,21 +246,17 @@ impl Compiler {
 
     /// Forgets all scopes but those that `keep` names, with everything that was compiled for them.
     pub fn retain_scopes(&mut self, keep: impl Fn(ScopeId) -> bool) {
-        let gone: FxHashSet<ScopeId> = self.scopes.retain(keep).into_iter().collect();
+        let gone: FxHashSet<Audience> =
+            self.scopes.retain(keep).into_iter().map(Audience::Scope).collect();
         if !gone.is_empty() {
-            self.memo.retain(|task| match task {
-                Task::Output(Audience::Scope(scope), _) | Task::Roots(scope, _) => {
-                    !gone.contains(scope)
-                }
-                Task::Output(Audience::Everyone, _) => true,
-            });
+            self.memo.retain(|audience| !gone.contains(&audience));
         }
     }
 
     /// Forgets a compiled resource that nobody wants any more, or ever had: what clients ask for
     /// takes memory no longer than they do.
     pub fn forget(&mut self, audience: Audience, name: &Name) {
-        self.memo.remove(&Task::Output(audience, name.clone()));
+        self.memo.remove(audience, Subject::Output(name));
     }
 
     /// For whom the resource with this name is the same: everyone, or the clients of one scope.
@@ -249,18 +273,15 @@ impl Compiler {
     /// The scope's part changes when [`Changes::roots`] says so.
     pub fn roots(&mut self, scope: ScopeId, client: &Client) -> Vec<Name> {
         let whole = client.whole_scope && client.role == Role::Sidecar;
-        let task = Task::Roots(scope, whole);
-        let mut roots = match self.memo.get(&task) {
-            Some((Value::Roots(roots), true)) => roots.to_vec(),
-            _ => {
-                let Some(facts) = self.scopes.get(scope) else { return Vec::new() };
-                let query = Query::new(&self.store, &self.options);
-                let roots = link::roots(&query, facts, whole);
-                let asked = query.into_asked();
-                self.memo.put(task, Value::Roots(roots.as_slice().into()), asked);
-                roots
-            }
+        let (audience, subject) = (Audience::Scope(scope), Subject::Roots(whole));
+        let link = |query: &Query<'_>, facts: &Arc<Scope>| {
+            let (roots, aspects) = link::roots(query, facts, whole);
+            (Value::Roots(roots.into()), aspects)
         };
+        let Some(Value::Roots(roots)) = self.value(scope, audience, subject, link) else {
+            return Vec::new();
+        };
+        let mut roots = roots.to_vec();
         roots
             .push(Name::Inbound { namespace: client.namespace.clone(), name: client.name.clone() });
         roots
@@ -271,27 +292,49 @@ impl Compiler {
     ///
     /// `inbound/…` is for its own workload only, which the caller sees to.
     pub fn output(&mut self, scope: ScopeId, name: &Name) -> Option<Arc<Output>> {
-        let task = Task::Output(Self::audience(scope, name), name.clone());
-        let former = match self.memo.get(&task) {
-            Some((Value::Output(output), true)) => return output.clone(),
-            Some((Value::Output(output), false)) => Some(output.clone()),
-            _ => None,
+        let (audience, subject) = (Self::audience(scope, name), Subject::Output(name));
+        let link = |query: &Query<'_>, facts: &Arc<Scope>| {
+            let (linked, aspects) = link::output(query, facts, name);
+            (Value::Output(linked.map(finish)), aspects)
+        };
+        match self.value(scope, audience, subject, link)? {
+            Value::Output(output) => output,
+            Value::Roots(_) => None,
+        }
+    }
+
+    /// What somebody has of a subject: what they had, as long as it holds; else what others have who are
+    /// like them; else what `link` makes.
+    fn value(
+        &mut self,
+        scope: ScopeId,
+        audience: Audience,
+        subject: Subject<'_>,
+        link: impl Fn(&Query<'_>, &Arc<Scope>) -> (Value, Aspects),
+    ) -> Option<Value> {
+        let former = match self.memo.get(audience, subject) {
+            Some((value, true)) => return Some(value.clone()),
+            Some((value, false)) => Some(value.clone()),
+            None => None,
         };
         let facts = self.scopes.get(scope)?;
         let query = Query::new(&self.store, &self.options);
-        let linked = link::output(&query, facts, name);
-        let asked = query.into_asked();
-        self.counters.linked += 1;
-        let mut output = linked.map(finish);
-        if let Some(former) = former {
-            if former == output {
-                output = former;
-            } else {
-                self.counters.changed += u64::from(!same_bytes(former.as_ref(), output.as_ref()));
-            }
+        let found = self.memo.adopt(audience, subject, |aspects| aspects.hold(&query, facts));
+        if found.is_some() {
+            return found;
         }
-        self.memo.put(task, Value::Output(output.clone()), asked);
-        output
+        let query = Query::new(&self.store, &self.options);
+        let (value, aspects) = link(&query, facts);
+        let value = self.memo.put(audience, subject, value, aspects, query.into_asked());
+        if let Value::Output(output) = &value {
+            self.counters.linked += 1;
+            let is_changed = |former: &Value| match former {
+                Value::Output(former) => !same_bytes(former.as_ref(), output.as_ref()),
+                Value::Roots(_) => true,
+            };
+            self.counters.changed += u64::from(former.as_ref().is_some_and(is_changed));
+        }
+        Some(value)
     }
 
     /// The closure of some names: every output that is reached by following references, sorted by name.
@@ -326,7 +369,8 @@ impl Compiler {
     #[must_use]
     pub fn workload(&self, namespace: &str, name: &str, role: Role) -> Option<Client> {
         let key = WorkloadKey { namespace: namespace.into(), name: name.into() };
-        link::client_of(self.store.described(&key)?, role)
+        let workload = self.store.described(&key)?;
+        link::client_of(workload, self.store.locality(workload), role)
     }
 
     /// What the proxy of a workload that objects describe is there for: a Gateway's servers, when a
@@ -355,7 +399,9 @@ impl Compiler {
         let mut clients: Vec<Client> = self
             .store
             .all_described()
-            .filter_map(|workload| link::client_of(workload, Role::Sidecar))
+            .filter_map(|workload| {
+                link::client_of(workload, self.store.locality(workload), Role::Sidecar)
+            })
             .collect();
         clients.sort_by(|a, b| (&a.namespace, &a.name).cmp(&(&b.namespace, &b.name)));
         clients
@@ -371,7 +417,7 @@ impl Compiler {
                 namespace: client.namespace.as_str().into(),
                 name: client.name.as_str().into(),
             };
-            let (scope, _) = self.facts(&client, &key);
+            let scope = Arc::new(self.facts(&client, &key).0);
             let query = Query::new(&self.store, &self.options);
             all.extend(link::addresses(&query, &scope, &key));
         }

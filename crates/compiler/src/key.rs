@@ -28,13 +28,16 @@ pub(crate) enum Key {
     GatewayRoutes(Arc<str>, Arc<str>),
     /// DestinationRules of a namespace that name exactly this host.
     Rules(Arc<str>, Arc<str>),
+    /// Which namespaces have DestinationRules that name exactly this host.
+    RuleNamespaces(Arc<str>),
     /// PeerAuthentications of a namespace.
     PeerAuthentications(Arc<str>),
     /// AuthorizationPolicies of a namespace: which there are and whom they select.
     Authorizations(Arc<str>),
     /// One AuthorizationPolicy as a whole.
     Policy(Arc<str>, Arc<str>),
-    /// Sidecars of a namespace.
+    /// Sidecars of a namespace. No single task reads it: it decides which Sidecar governs a scope, and
+    /// whatever follows that is asked for again ([`crate::memo::Memo::unsettle`]).
     Sidecars(Arc<str>),
     /// Gateways with this selector.
     Gateways(Selector),
@@ -42,6 +45,8 @@ pub(crate) enum Key {
     GatewaysOf(Arc<str>),
     /// One Secret.
     Secret(Arc<str>, Arc<str>),
+    /// Where a node is.
+    Node(Arc<str>),
     /// One workload.
     Workload(WorkloadKey),
     /// Services that a workload is an endpoint of.

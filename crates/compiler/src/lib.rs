@@ -54,6 +54,7 @@ mod lower;
 mod memo;
 mod node;
 mod options;
+mod perspective;
 pub mod scope;
 mod store;
 

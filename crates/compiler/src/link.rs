@@ -19,7 +19,6 @@ mod secret;
 mod settings;
 mod visible;
 
-use std::cell::OnceCell;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -32,7 +31,8 @@ pub(crate) use inbound::{client_of, services_of_client};
 pub(crate) use roots::roots;
 
 use self::provenance::Provenance;
-use crate::node::{Sidecar, Source};
+use crate::node::Source;
+use crate::perspective::{Aspects, Perspective};
 use crate::scope::Scope;
 use crate::store::Query;
 
@@ -48,16 +48,19 @@ pub(crate) struct Linked {
 /// The linking of one resource.
 struct Linker<'a> {
     query: &'a Query<'a>,
-    scope: &'a Scope,
-    /// The Sidecar that governs the scope, once it was looked for.
-    sidecar: OnceCell<Option<&'a Arc<Sidecar>>>,
+    scope: Perspective<'a>,
     provenance: Provenance,
     references: BTreeSet<Name>,
     diagnostics: Vec<Diagnostic>,
 }
 
-/// One resource as a scope sees it; none if there is no such thing there.
-pub(crate) fn output(query: &Query<'_>, scope: &Scope, name: &Name) -> Option<Linked> {
+/// One resource as a scope sees it; none if there is no such thing there. With what was asked about the
+/// scope.
+pub(crate) fn output<'a>(
+    query: &'a Query<'a>,
+    scope: &'a Arc<Scope>,
+    name: &Name,
+) -> (Option<Linked>, Aspects) {
     let mut linker = Linker::new(query, scope);
     let body = match name {
         Name::Cut | Name::Host(_) => None,
@@ -71,21 +74,22 @@ pub(crate) fn output(query: &Query<'_>, scope: &Scope, name: &Name) -> Option<Li
         Name::Gateway(port) => linker.gateway_listener(*port),
         Name::GatewayRoutes { port, server, host } => linker.gateway_routes(*port, server, host),
         Name::Secret { namespace, name } => linker.secret(namespace, name),
-    }?;
-    Some(Linked {
+    };
+    let aspects = linker.scope.into_aspects();
+    let linked = body.map(|body| Linked {
         objects: linker.provenance.into_objects(),
         body,
         references: linker.references.into_iter().collect(),
         diagnostics: linker.diagnostics,
-    })
+    });
+    (linked, aspects)
 }
 
 impl<'a> Linker<'a> {
-    fn new(query: &'a Query<'a>, scope: &'a Scope) -> Self {
+    fn new(query: &'a Query<'a>, scope: &'a Arc<Scope>) -> Self {
         Self {
             query,
-            scope,
-            sidecar: OnceCell::new(),
+            scope: Perspective::new(query, scope),
             provenance: Provenance::default(),
             references: BTreeSet::new(),
             diagnostics: Vec::new(),

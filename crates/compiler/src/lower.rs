@@ -21,6 +21,7 @@ use std::sync::Arc;
 use lateen_api::diagnostic::{Code, Diagnostic, Severity};
 use lateen_api::duration::Duration;
 use lateen_api::host::resolve_host;
+use lateen_api::kind::Kind;
 use lateen_api::object::{Object, ObjectRef, Spec};
 use lateen_mesh::address::Block;
 use lateen_mesh::v1::Protocol;
@@ -49,6 +50,8 @@ pub(crate) enum Fact {
     Gateway(Arc<Gateway>),
     Secret((Arc<str>, Arc<str>), Arc<Secret>),
     Workload(Arc<Workload>),
+    /// Where a node is.
+    Node(Arc<str>, Arc<str>),
     /// Endpoints that the object lists for a service.
     Listed(ServiceKey, ObjectRef, Arc<Listed>),
     Selecting(Arc<Selecting>),
@@ -59,6 +62,7 @@ impl Fact {
     pub fn replaces(&self, other: &Fact) -> bool {
         match (self, other) {
             (Fact::Mesh(_), Fact::Mesh(_)) => true,
+            (Fact::Node(node, _), Fact::Node(former, _)) => node == former,
             (Fact::Listed(service, ..), Fact::Listed(former, ..)) => service == former,
             _ => false,
         }
@@ -112,6 +116,9 @@ impl<'a> Lowering<'a> {
             Spec::Pod(spec) => self.pod(spec),
             Spec::Secret(spec) => self.secret(spec),
             Spec::MeshConfig(spec) => self.mesh_config(spec),
+            Spec::NotHonoured if self.object.kind == Kind::Node => {
+                vec![Fact::Node(self.name(), pod::node_locality(&self.object.meta.labels))]
+            }
             Spec::ConfigMap(_)
             | Spec::Namespace(_)
             | Spec::EnvoyFilter(_)

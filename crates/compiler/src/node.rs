@@ -147,20 +147,21 @@ impl ExportTo {
         if any { Self::Namespaces(namespaces.into()) } else { Self::Default }
     }
 
-    /// Whether a namespace sees it, where `default` is what the mesh says. The default is written for no
+    /// Whether a namespace (`is_namespace` knows it) sees it, where `default` is what the mesh says. The default is written for no
     /// particular namespace: a `.` in it stands for `own`.
-    pub fn includes(&self, namespace: &str, own: &str, default: &[String]) -> bool {
+    pub fn includes(
+        &self,
+        is_namespace: impl Fn(&Arc<str>) -> bool,
+        own: &str,
+        default: &[String],
+    ) -> bool {
         match self {
             Self::All => true,
-            Self::Namespaces(namespaces) => namespaces.iter().any(|each| &**each == namespace),
-            Self::Default => {
-                default.is_empty()
-                    || !matches!(
-                        Self::read(default.iter().map(String::as_str), own),
-                        Self::Namespaces(ref namespaces)
-                            if !namespaces.iter().any(|each| &**each == namespace)
-                    )
-            }
+            Self::Namespaces(namespaces) => namespaces.iter().any(is_namespace),
+            Self::Default => match Self::read(default.iter().map(String::as_str), own) {
+                Self::Namespaces(namespaces) => namespaces.iter().any(is_namespace),
+                Self::All | Self::Default => true,
+            },
         }
     }
 }

@@ -76,11 +76,6 @@ impl Scope {
     pub fn selected_by(&self, selector: &Selector) -> bool {
         self.selectors.binary_search(selector).is_ok()
     }
-
-    /// Whether the scope's clients have these labels, as a match of a VirtualService asks.
-    pub fn has_source_labels(&self, labels: &Labels) -> bool {
-        labels.is_empty() || self.selected_by(&Selector::source(labels))
-    }
 }
 
 /// All scopes that were asked for.
@@ -108,6 +103,11 @@ impl Scopes {
     /// The facts of a scope; none after it was dropped.
     pub fn get(&self, id: ScopeId) -> Option<&Arc<Scope>> {
         self.by_id.get(&id)
+    }
+
+    /// All scopes.
+    pub fn iter(&self) -> impl Iterator<Item = (ScopeId, &Arc<Scope>)> {
+        self.by_id.iter().map(|(id, scope)| (*id, scope))
     }
 
     /// Forgets all scopes but these, and says which.

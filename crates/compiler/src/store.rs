@@ -72,6 +72,8 @@ pub(crate) struct Store {
     selectors: FxHashMap<Selector, usize>,
     directory: Directory,
     endpoints: Endpoints,
+    /// Where each node is.
+    nodes: FxHashMap<Arc<str>, Arc<str>>,
     local: Option<Local>,
 }
 
@@ -101,6 +103,7 @@ impl Store {
             selectors: FxHashMap::default(),
             directory: Directory::default(),
             endpoints: Endpoints::default(),
+            nodes: FxHashMap::default(),
             local: options.local.then(Local::default),
         }
     }
@@ -145,6 +148,14 @@ impl Store {
         self.endpoints.workload(key)
     }
 
+    /// Where a workload is: as it says itself, else as its node does.
+    pub fn locality<'a>(&'a self, workload: &'a Workload) -> &'a str {
+        match &*workload.locality {
+            "" => self.nodes.get(&workload.node).map_or("", |locality| locality),
+            own => own,
+        }
+    }
+
     /// Every workload.
     pub fn all_described(&self) -> impl Iterator<Item = &Arc<Workload>> {
         self.endpoints.workloads()
@@ -180,6 +191,9 @@ impl Store {
             Fact::Route(node) => self.add_route(node, touched),
             Fact::Rule(node) => {
                 let key = (node.namespace.clone(), node.host.clone());
+                if self.rules.get(&key).is_empty() {
+                    touched.key(Key::RuleNamespaces(node.host.clone()));
+                }
                 self.rules.insert(key.clone(), node);
                 self.add_selector(node.selector.as_ref(), touched);
                 touched.key(Key::Rules(key.0, key.1));
@@ -218,6 +232,10 @@ impl Store {
                 touched.key(Key::Secret(key.0.clone(), key.1.clone()));
             }
             Fact::Workload(node) => self.add_workload(node, touched),
+            Fact::Node(name, locality) => {
+                self.nodes.insert(name.clone(), locality.clone());
+                touched.key(Key::Node(name.clone()));
+            }
             Fact::Listed(service, object, listed) => {
                 self.endpoints.list(service, object, listed, touched);
             }
@@ -246,6 +264,9 @@ impl Store {
             Fact::Rule(node) => {
                 let key = (node.namespace.clone(), node.host.clone());
                 self.rules.remove(&key, node);
+                if self.rules.get(&key).is_empty() {
+                    touched.key(Key::RuleNamespaces(node.host.clone()));
+                }
                 self.remove_selector(node.selector.as_ref(), touched);
                 touched.key(Key::Rules(key.0, key.1));
             }
@@ -283,6 +304,10 @@ impl Store {
                 touched.key(Key::Secret(key.0.clone(), key.1.clone()));
             }
             Fact::Workload(node) => self.remove_workload(node, touched),
+            Fact::Node(name, _) => {
+                self.nodes.remove(name);
+                touched.key(Key::Node(name.clone()));
+            }
             Fact::Listed(service, object, _) => self.endpoints.unlist(service, object, touched),
             Fact::Selecting(selecting) => self.endpoints.remove_selecting(selecting, touched),
         }

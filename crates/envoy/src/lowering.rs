@@ -18,10 +18,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use lateen_mesh::encoded::Version;
 use lateen_mesh::name::Name;
 use lateen_mesh::v1::{self, resource::Body};
-use rustc_hash::FxHashMap;
 
 use crate::{Kind, Placement, Pool, Problem, Resource};
 
@@ -29,6 +27,7 @@ mod context;
 mod directory;
 mod dirty;
 mod entry;
+mod made;
 mod model;
 mod output;
 mod references;
@@ -37,11 +36,13 @@ mod unit;
 
 pub(crate) use context::Context;
 pub(crate) use entry::{Entry, covers, is_http};
+pub(crate) use made::Made;
 pub(crate) use model::Model;
 pub(crate) use output::{Output, object_of};
 pub(crate) use unit::{DestinationKey, TableKey, Unit};
 
 use dirty::Dirty;
+use made::Works;
 use references::References;
 
 /// The model as one scope or one workload sees it, kept lowered.
@@ -52,22 +53,14 @@ pub struct Lowering {
     references: References,
     /// Tables whose virtual hosts are resources of their own.
     split_tables: BTreeSet<TableKey>,
-    resources: [BTreeMap<Arc<str>, Resource>; 6],
-    made: FxHashMap<Unit, Made>,
+    made: Works,
 }
 
-/// What a unit made.
-#[derive(Debug, Default)]
-struct Made {
-    resources: Box<[(Kind, Arc<str>)]>,
-    problems: Box<[Problem]>,
-}
-
-/// What a change of the model did. Sorted.
+/// What a change of the model did. Sorted by kind and name.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Effects {
     /// Resources that are new or have other bytes.
-    pub changed: Vec<(Kind, Arc<str>)>,
+    pub changed: Vec<(Kind, Arc<Resource>)>,
     /// Resources that are gone.
     pub removed: Vec<(Kind, Arc<str>)>,
 }
@@ -81,8 +74,7 @@ impl Lowering {
             model: Model::default(),
             references: References::default(),
             split_tables: BTreeSet::new(),
-            resources: Default::default(),
-            made: FxHashMap::default(),
+            made: Works::default(),
         }
     }
 
@@ -107,20 +99,27 @@ impl Lowering {
         self.lower(&units, pool)
     }
 
-    /// A resource.
+    /// A resource; all of them are looked at.
     #[must_use]
     pub fn get(&self, kind: Kind, name: &str) -> Option<&Resource> {
-        self.resources[kind.index()].get(name)
+        self.of_kind(kind).find(|resource| *resource.name == *name)
     }
 
     /// All resources of a kind, by name.
     pub fn resources(&self, kind: Kind) -> impl Iterator<Item = &Resource> {
-        self.resources[kind.index()].values()
+        let mut resources: Vec<&Resource> = self.of_kind(kind).collect();
+        resources.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+        resources.into_iter()
+    }
+
+    fn of_kind(&self, kind: Kind) -> impl Iterator<Item = &Resource> {
+        let all = self.made.iter().flat_map(|made| &made.resources);
+        all.filter(move |(of, _)| *of == kind).map(|(_, resource)| &**resource)
     }
 
     /// What cannot be said in Envoy's language.
     pub fn problems(&self) -> impl Iterator<Item = &Problem> {
-        self.made.values().flat_map(|made| &made.problems)
+        self.made.iter().flat_map(|made| &made.problems)
     }
 
     /// Stores what really changed, and says what was there before.
@@ -198,9 +197,10 @@ impl Lowering {
 
     fn lower(&mut self, units: &BTreeSet<Unit>, pool: &mut Pool) -> Effects {
         let defaults = default_settings();
-        let mut made: BTreeSet<(Kind, Arc<str>)> = BTreeSet::new();
-        let mut gone: BTreeSet<(Kind, Arc<str>)> = BTreeSet::new();
-        let mut effects = Effects::default();
+        let mut before: BTreeMap<(Kind, Arc<str>), Arc<Resource>> = BTreeMap::new();
+        let mut now = before.clone();
+        let named =
+            |(kind, it): &(Kind, Arc<Resource>)| ((*kind, Arc::clone(&it.name)), Arc::clone(it));
         for unit in units {
             let mut out = Output::default();
             let context = Context {
@@ -209,42 +209,25 @@ impl Lowering {
                 model: &self.model,
             };
             self.lower_unit(&context, unit, &mut out);
-            let mut resources = Vec::with_capacity(out.made.len());
-            for (kind, name, body) in out.made {
-                let id = (kind, pool.name(&name));
-                if self.store(&id, body, pool) {
-                    effects.changed.push(id.clone());
-                }
-                made.insert(id.clone());
-                resources.push(id);
-            }
-            let now = Made { resources: resources.into(), problems: out.problems.into() };
-            let before = if now.resources.is_empty() && now.problems.is_empty() {
+            let resources = out.made.into_iter();
+            let made = Made {
+                unit: unit.clone(),
+                resources: resources
+                    .map(|(kind, name, body)| (kind, pool.resource(&name, body)))
+                    .collect(),
+                problems: out.problems.into(),
+            };
+            now.extend(made.resources.iter().map(named));
+            let former = if made.is_empty() {
                 self.made.remove(unit)
             } else {
-                self.made.insert(unit.clone(), now)
+                self.made.replace(pool.made(made))
             };
-            gone.extend(before.into_iter().flat_map(|made| made.resources.into_vec()));
+            before.extend(former.iter().flat_map(|former| &former.resources).map(named));
         }
-        for id in gone.into_iter().filter(|id| !made.contains(id)) {
-            self.resources[id.0.index()].remove(&id.1);
-            effects.removed.push(id);
-        }
-        effects.changed.sort();
-        effects
-    }
-
-    /// Whether the resource is new, or has other bytes.
-    fn store(&mut self, id: &(Kind, Arc<str>), body: Vec<u8>, pool: &mut Pool) -> bool {
-        let (kind, name) = id;
-        let known = &mut self.resources[kind.index()];
-        let version = Version::of(&body);
-        let is_new = known.get(name).is_none_or(|known| known.version != version);
-        if is_new {
-            let body = pool.body(version, body);
-            known.insert(Arc::clone(name), Resource { name: Arc::clone(name), version, body });
-        }
-        is_new
+        let removed = before.keys().filter(|id| !now.contains_key(id)).cloned().collect();
+        let changed = now.into_iter().filter(|(id, now)| before.get(id) != Some(now));
+        Effects { changed: changed.map(|((kind, _), it)| (kind, it)).collect(), removed }
     }
 
     fn lower_unit(&self, context: &Context<'_>, unit: &Unit, out: &mut Output) {

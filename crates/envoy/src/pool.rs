@@ -2,21 +2,22 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use lateen_mesh::encoded::Version;
 use lateen_mesh::name::Name;
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use crate::lowering::Entry;
+use crate::Resource;
+use crate::lowering::{Entry, Made};
 
-/// Interns names and bodies of resources across lowerings. What nobody else holds any more is
-/// forgotten from time to time ([`Pool::sweep`]).
+/// Interns what lowerings have in common: names, resources and what was made of which unit. What
+/// nobody else holds any more is forgotten from time to time ([`Pool::sweep`]).
 #[derive(Debug, Default)]
 pub struct Pool {
-    bodies: FxHashMap<Version, Bytes>,
+    resources: FxHashMap<Version, Arc<Resource>>,
     names: FxHashSet<Arc<str>>,
     model_names: FxHashSet<Arc<Name>>,
     entries: FxHashSet<Arc<Entry>>,
+    made: FxHashSet<Arc<Made>>,
     sweep_at: usize,
 }
 
@@ -24,10 +25,17 @@ pub struct Pool {
 const SWEEP_FLOOR: usize = 4096;
 
 impl Pool {
-    /// The bytes of that version, shared with everybody who has them.
-    pub fn body(&mut self, version: Version, bytes: Vec<u8>) -> Bytes {
+    /// The resource of that name and those bytes, shared with everybody who has it.
+    pub fn resource(&mut self, name: &str, body: Vec<u8>) -> Arc<Resource> {
+        let version = Version::of(&body);
+        // The bytes of every kind hold the name.
+        if let Some(known) = self.resources.get(&version).filter(|known| *known.name == *name) {
+            return Arc::clone(known);
+        }
+        let resource = Arc::new(Resource::new(self.name(name), body.into_boxed_slice()));
         self.make_room();
-        self.bodies.entry(version).or_insert_with(|| bytes.into_boxed_slice().into()).clone()
+        self.resources.insert(version, Arc::clone(&resource));
+        resource
     }
 
     /// That name, shared with everybody who has it.
@@ -53,11 +61,18 @@ impl Pool {
         shared(&mut self.entries, entry)
     }
 
+    /// What a unit makes, if others made the same.
+    pub(crate) fn made(&mut self, made: Made) -> Arc<Made> {
+        self.make_room();
+        shared(&mut self.made, made)
+    }
+
     /// Forgets what nobody else holds.
     pub fn sweep(&mut self) {
-        self.bodies.retain(|_, body| !body.is_unique());
-        self.bodies.shrink_to_fit();
-        // Entries hold names.
+        // What is made holds resources, these and entries hold names.
+        sweep(&mut self.made);
+        self.resources.retain(|_, resource| Arc::strong_count(resource) > 1);
+        self.resources.shrink_to_fit();
         sweep(&mut self.entries);
         sweep(&mut self.model_names);
         sweep(&mut self.names);
@@ -71,7 +86,11 @@ impl Pool {
     }
 
     fn len(&self) -> usize {
-        self.bodies.len() + self.names.len() + self.model_names.len() + self.entries.len()
+        self.resources.len()
+            + self.names.len()
+            + self.model_names.len()
+            + self.entries.len()
+            + self.made.len()
     }
 }
 
@@ -94,17 +113,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn equal_bytes_and_names_are_shared_until_nobody_has_them() {
+    fn equal_resources_and_names_are_shared_until_nobody_has_them() {
         let mut pool = Pool::default();
-        let version = Version::of(b"one");
-        let one = pool.body(version, b"one".to_vec());
-        let again = pool.body(version, b"one".to_vec());
-        assert_eq!(one.as_ptr(), again.as_ptr());
-        let name = pool.name("a");
-        assert!(Arc::ptr_eq(&name, &pool.name("a")));
+        let one = pool.resource("a", b"one".to_vec());
+        let again = pool.resource("a", b"one".to_vec());
+        assert!(Arc::ptr_eq(&one, &again));
+        let other = pool.resource("a", b"two".to_vec());
+        assert_ne!(one, other);
+        assert!(Arc::ptr_eq(&one.name, &other.name));
+        assert!(Arc::ptr_eq(&one.name, &pool.name("a")));
         pool.sweep();
-        assert_eq!(pool.len(), 2);
-        drop((one, again, name));
+        assert_eq!(pool.len(), 3);
+        drop((one, again, other));
         pool.sweep();
         assert_eq!(pool.len(), 0);
     }

@@ -64,14 +64,19 @@ fn problems(lowering: &Lowering) -> Vec<String> {
 
 /// The effects tell exactly what is different.
 fn follow(known: &mut BTreeMap<(Kind, String), Vec<u8>>, effects: &Effects, now: &Lowering) {
-    for (kind, name) in &effects.changed {
-        let body = now.get(*kind, name).unwrap().body.to_vec();
-        let before = known.insert((*kind, name.to_string()), body.clone());
-        assert_ne!(before, Some(body), "{kind:?} {name} did not change");
+    for (kind, resource) in &effects.changed {
+        assert_eq!(now.get(*kind, &resource.name), Some(&**resource));
+        let name = resource.name.to_string();
+        let before = known.insert((*kind, name), resource.body.to_vec());
+        assert_ne!(before, Some(resource.body.to_vec()), "{resource:?} did not change");
     }
     for (kind, name) in &effects.removed {
         assert!(known.remove(&(*kind, name.to_string())).is_some(), "{kind:?} {name}");
     }
+}
+
+fn changed(effects: &Effects) -> Vec<(Kind, &str)> {
+    effects.changed.iter().map(|(kind, resource)| (*kind, &*resource.name)).collect()
 }
 
 proptest! {
@@ -152,13 +157,13 @@ fn a_change_costs_one_small_resource() {
         let second = seen(&services(count, "/b", 2));
         let effects = lowering.apply(&mut pool, differences(&first, &second));
         let (kind, name) = edited;
-        assert_eq!(effects.changed, [(kind, Arc::from(name))], "{count}");
+        assert_eq!(changed(&effects), [(kind, name)], "{count}");
         let size = lowering.get(kind, name).unwrap().body.len();
         assert!(kind == Kind::Routes || size < 1_000, "{size} bytes");
         let third = seen(&services(count, "/b", 3));
         let effects = lowering.apply(&mut pool, differences(&second, &third));
         let endpoints = "outbound|80||s0.shop.svc.cluster.local";
-        assert_eq!(effects.changed, [(Kind::Endpoints, Arc::from(endpoints))], "{count}");
+        assert_eq!(changed(&effects), [(Kind::Endpoints, endpoints)], "{count}");
         assert!(effects.removed.is_empty());
     }
 }

@@ -1,5 +1,7 @@
 //! Local mode: the places of a workload and of what it sees.
 
+use std::sync::Arc;
+
 use crate::local::{PortAddress, ServiceAddress, WorkloadAddresses};
 use crate::node::WorkloadKey;
 use crate::scope::Scope;
@@ -12,7 +14,7 @@ use super::directory::Entry;
 /// The places of a workload; none for one that has no place.
 pub(crate) fn addresses(
     query: &Query<'_>,
-    scope: &Scope,
+    scope: &Arc<Scope>,
     key: &WorkloadKey,
 ) -> Option<WorkloadAddresses> {
     let workload = query.workload(key)?;

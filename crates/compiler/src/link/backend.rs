@@ -72,7 +72,7 @@ impl Linker<'_> {
     ) -> Result<(), Invalid> {
         let host: Arc<str> = backend.host.as_str().into();
         let Some(seen) = self.backend_service(&host) else {
-            let namespace = &self.scope.namespace;
+            let namespace = self.scope.namespace();
             return Err(Invalid::new(
                 Code::UnknownHost,
                 format!("no service {host} is known in namespace {namespace}"),

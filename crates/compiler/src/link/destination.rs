@@ -74,7 +74,7 @@ impl<'a> Linker<'a> {
         match service.resolution {
             Resolution::Endpoints => Discovery::Endpoints,
             // What reached a gateway was not dialled by the client.
-            Resolution::Headless if local || self.scope.role == Role::Gateway => {
+            Resolution::Headless if local || self.scope.role() == Role::Gateway => {
                 Discovery::Endpoints
             }
             Resolution::Headless | Resolution::Passthrough => Discovery::Passthrough,

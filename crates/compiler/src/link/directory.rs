@@ -132,8 +132,7 @@ impl<'a> Linker<'a> {
         while let Some(target) = open.pop() {
             for alias in self.query.aliases_of(target) {
                 let own = &alias.key.namespace;
-                let exported =
-                    alias.export_to.includes(&self.scope.namespace, own, &exports.services);
+                let exported = self.scope.sees(&alias.export_to, own, &exports.services);
                 if exported && !seen.contains(&&alias.key.host) {
                     seen.push(&alias.key.host);
                     open.push(&alias.key.host);
@@ -154,7 +153,7 @@ impl<'a> Linker<'a> {
         }
         names.push(format!("{name}.{namespace}.svc"));
         names.push(format!("{name}.{namespace}"));
-        if *namespace == self.scope.namespace {
+        if self.scope.is_in(namespace) {
             names.push(name.to_owned());
         }
     }

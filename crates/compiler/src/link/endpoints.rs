@@ -111,7 +111,8 @@ impl<'a> Linker<'a> {
         if endpoint.addresses.is_empty() && endpoint.unix_path.is_empty() {
             return;
         }
-        let facts = Facts::new(entry, workload, services[0]);
+        let locality = workload.map_or("", |workload| self.query.locality(workload));
+        let facts = Facts::new(entry, workload, locality, services[0]);
         let number = u16::try_from(endpoint.port).unwrap_or_default();
         let disabled = entry.mesh_tls && {
             let modes = slice.modes(self, &facts);
@@ -209,7 +210,12 @@ struct Facts<'a> {
 }
 
 impl<'a> Facts<'a> {
-    fn new(entry: &'a Entry, workload: Option<&'a Arc<Workload>>, service: &'a Service) -> Self {
+    fn new(
+        entry: &'a Entry,
+        workload: Option<&'a Arc<Workload>>,
+        locality: &'a str,
+        service: &'a Service,
+    ) -> Self {
         static NONE: std::sync::LazyLock<Labels> = std::sync::LazyLock::new(Labels::default);
         let inline = entry.raw.inline.as_deref();
         match (inline, workload) {
@@ -223,7 +229,7 @@ impl<'a> Facts<'a> {
             (None, Some(workload)) => Self {
                 namespace: &workload.key.namespace,
                 labels: &workload.labels,
-                locality: &workload.locality,
+                locality,
                 weight: workload.weight,
                 workload: Some(workload),
             },

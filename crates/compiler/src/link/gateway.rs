@@ -74,7 +74,7 @@ impl Linker<'_> {
         let own = server.tls.as_ref()?;
         let mut tls = own.tls.clone();
         if let Some(credential) = &own.credential {
-            let namespace = self.scope.namespace.to_string();
+            let namespace = self.scope.namespace().to_string();
             let secret =
                 Name::Secret { namespace: namespace.clone(), name: credential.to_string() };
             tls.secret = secret.to_string();

@@ -49,7 +49,7 @@ impl Linker<'_> {
         }
         self.is_bound_without_match(route, place)
             && self.scope.has_source_labels(&binding.source_labels)
-            && binding.source_namespace.as_ref().is_none_or(|name| *name == self.scope.namespace)
+            && binding.source_namespace.as_ref().is_none_or(|name| self.scope.is_in(name))
     }
 
     /// The same for a rule without matches.

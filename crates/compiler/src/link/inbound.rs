@@ -171,7 +171,7 @@ impl<'a> Linker<'a> {
             owner_kind: workload.owner.1.to_string(),
             cluster: options.cluster_id.clone(),
             network: or(&workload.network, &options.network),
-            locality: workload.locality.to_string(),
+            locality: self.query.locality(workload).to_owned(),
             addresses,
             mesh_id: or(&options.mesh_id, &trust.domain),
         }
@@ -192,7 +192,7 @@ pub(crate) fn services_of_client(
 }
 
 /// A workload that objects describe, as a client.
-pub(crate) fn client_of(workload: &Workload, role: Role) -> Option<Client> {
+pub(crate) fn client_of(workload: &Workload, locality: &str, role: Role) -> Option<Client> {
     (workload.from != WorkloadSource::Client).then(|| Client {
         role,
         namespace: workload.key.namespace.to_string(),
@@ -201,7 +201,7 @@ pub(crate) fn client_of(workload: &Workload, role: Role) -> Option<Client> {
         service_account: workload.service_account.to_string(),
         addresses: workload.addresses.to_vec(),
         network: workload.network.to_string(),
-        locality: workload.locality.to_string(),
+        locality: locality.to_owned(),
         owner: Some((workload.owner.0.to_string(), workload.owner.1.to_string())),
         whole_scope: false,
     })

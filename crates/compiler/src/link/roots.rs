@@ -6,17 +6,22 @@ use lateen_mesh::name::Name;
 
 use super::Linker;
 use crate::client::Role;
+use crate::perspective::Aspects;
 use crate::scope::Scope;
 use crate::store::Query;
 
 /// Names of the resources that every client of the scope takes; `whole`: with the routes of everything in
-/// its directory. Sorted.
-pub(crate) fn roots(query: &Query<'_>, scope: &Scope, whole: bool) -> Vec<Name> {
+/// its directory. Sorted. With what was asked about the scope.
+pub(crate) fn roots<'a>(
+    query: &'a Query<'a>,
+    scope: &'a Arc<Scope>,
+    whole: bool,
+) -> (Vec<Name>, Aspects) {
     let linker = Linker::new(query, scope);
     let mut roots = vec![Name::Settings];
-    if scope.role == Role::Gateway {
+    if linker.scope.role() == Role::Gateway {
         roots.extend(linker.gateway_ports().into_iter().map(Name::Gateway));
-        return roots;
+        return (roots, linker.scope.into_aspects());
     }
     for (namespace, buckets) in query.directory() {
         if !linker.imports_from(namespace) {
@@ -30,7 +35,7 @@ pub(crate) fn roots(query: &Query<'_>, scope: &Scope, whole: bool) -> Vec<Name> 
         }
     }
     roots.sort();
-    roots
+    (roots, linker.scope.into_aspects())
 }
 
 impl Linker<'_> {

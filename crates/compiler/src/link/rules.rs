@@ -34,34 +34,41 @@ impl<'a> Linker<'a> {
     /// The rules for a service: of the client's namespace, else of the service's, else of the root
     /// namespace; in the first that has any, the most specific host.
     pub(super) fn governing(&self, seen: &Seen<'_>) -> Option<Governing<'a>> {
-        let (client, service) = (&self.scope.namespace, &seen.key().namespace);
+        let service = &seen.key().namespace;
         let root = self.query.root_namespace();
         let host = &seen.key().host;
         // In the root namespace most rules are meant for everybody: only private ones go first there.
-        let own = self.most_specific(client, host, |rule| {
-            client != root
-                || matches!(&rule.export_to, ExportTo::Namespaces(names) if **names == [root.clone()])
+        let own = self.most_specific(host, |pattern| {
+            let mut rules: Vec<&Arc<Rule>> = self.scope.rules(pattern).iter().collect();
+            rules.retain(|rule| {
+                rule.namespace != *root
+                    || matches!(&rule.export_to, ExportTo::Namespaces(names) if **names == [root.clone()])
+            });
+            rules
         });
-        own.or_else(|| self.most_specific(service, host, |rule| self.is_exported(rule)))
-            .or_else(|| self.most_specific(root, host, |rule| self.is_exported(rule)))
+        let exported = |namespace| {
+            self.most_specific(host, |pattern| {
+                let rules = self.query.rules(namespace, pattern).iter();
+                rules.filter(|rule| self.is_exported(rule)).collect()
+            })
+        };
+        own.or_else(|| exported(service)).or_else(|| exported(root))
     }
 
     fn is_exported(&self, rule: &Rule) -> bool {
         let exports = self.query.exports();
-        rule.export_to.includes(&self.scope.namespace, &rule.namespace, &exports.rules)
+        self.scope.sees(&rule.export_to, &rule.namespace, &exports.rules)
     }
 
+    /// The rules for a host, or for the longest wildcard above it that has any.
     fn most_specific(
         &self,
-        namespace: &Arc<str>,
         host: &Arc<str>,
-        counts: impl Fn(&Rule) -> bool,
+        rules: impl Fn(&Arc<str>) -> Vec<&'a Arc<Rule>>,
     ) -> Option<Governing<'a>> {
         let parents = parent_wildcards(host).map(Arc::from);
-        [Arc::clone(host)].into_iter().chain(parents).find_map(|pattern| {
-            let rules = self.query.rules(namespace, &pattern).iter().filter(|rule| counts(rule));
-            self.merge(&rules.collect::<Vec<_>>())
-        })
+        let mut patterns = [Arc::clone(host)].into_iter().chain(parents);
+        patterns.find_map(|pattern| self.merge(&rules(&pattern)))
     }
 
     /// A rule that selects the client stands alone; the others count as one where they are exported

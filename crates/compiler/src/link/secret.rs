@@ -9,7 +9,7 @@ impl Linker<'_> {
     /// A secret that is not there is there without content: a server that names it fails handshakes, and
     /// the others go on.
     pub(super) fn secret(&mut self, namespace: &str, name: &str) -> Option<Body> {
-        if self.scope.role != Role::Gateway || *self.scope.namespace != *namespace {
+        if self.scope.role() != Role::Gateway || !self.scope.is_in(&namespace.into()) {
             return None;
         }
         let secret = self.query.secret(namespace, name).map(|secret| v1::Secret {

@@ -7,7 +7,7 @@ use super::Linker;
 impl Linker<'_> {
     pub(super) fn settings(&mut self) -> Body {
         let mesh = self.query.mesh();
-        let sidecar = self.sidecar();
+        let sidecar = self.scope.sidecar();
         let chosen = sidecar.and_then(|sidecar| Some((sidecar, sidecar.outbound_policy?)));
         let (policy, origin) = match chosen {
             Some((sidecar, policy)) => {
@@ -24,7 +24,7 @@ impl Linker<'_> {
             cluster_domain: self.query.options.cluster_domain.clone(),
             root_namespace: mesh.root_namespace.to_string(),
             cluster_id: self.query.options.cluster_id.clone(),
-            namespace: self.scope.namespace.to_string(),
+            namespace: self.scope.namespace().to_string(),
             outbound_policy: policy.into(),
             outbound_policy_origin: origin,
             protocol_detection_timeout_ms: mesh.protocol_detection_timeout_ms,

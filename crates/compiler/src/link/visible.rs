@@ -6,7 +6,6 @@ use std::sync::Arc;
 use lateen_mesh::address::Block;
 
 use super::Linker;
-use crate::client::Role;
 use crate::node::{
     EgressHost, Registry, Resolution, Route, Service, ServiceKey, ServicePort, Sidecar,
     hosts_overlap,
@@ -73,31 +72,10 @@ impl<'a> Seen<'a> {
 }
 
 impl<'a> Linker<'a> {
-    /// The Sidecar that governs the scope: one that selects its clients, else the namespace's default,
-    /// else the mesh's.
-    pub(super) fn sidecar(&self) -> Option<&'a Arc<Sidecar>> {
-        *self.sidecar.get_or_init(|| self.find_sidecar())
-    }
-
-    fn find_sidecar(&self) -> Option<&'a Arc<Sidecar>> {
-        if self.scope.role != Role::Sidecar {
-            return None;
-        }
-        let own = self.query.sidecars(&self.scope.namespace);
-        let selecting = own.iter().find(|sidecar| {
-            sidecar.selector.as_ref().is_some_and(|selector| self.scope.selected_by(selector))
-        });
-        let default = |sidecars: &'a [Arc<Sidecar>]| {
-            sidecars.iter().find(|sidecar| sidecar.selector.is_none())
-        };
-        selecting
-            .or_else(|| default(own))
-            .or_else(|| default(self.query.sidecars(self.query.root_namespace())))
-    }
-
     /// Whether anything of a namespace may be seen, as far as the Sidecar goes.
     pub(super) fn imports_from(&self, namespace: &str) -> bool {
-        let Some(sidecar) = self.sidecar().filter(|sidecar| !sidecar.egress.is_empty()) else {
+        let Some(sidecar) = self.scope.sidecar().filter(|sidecar| !sidecar.egress.is_empty())
+        else {
             return true;
         };
         let mut imports = sidecar.egress.iter().flat_map(|listener| &listener.hosts);
@@ -107,7 +85,8 @@ impl<'a> Linker<'a> {
     /// The service of a host as the scope's directory lists it.
     pub(super) fn service(&self, host: &Arc<str>) -> Option<Seen<'a>> {
         let exported = self.exported(host);
-        let Some(sidecar) = self.sidecar().filter(|sidecar| !sidecar.egress.is_empty()) else {
+        let Some(sidecar) = self.scope.sidecar().filter(|sidecar| !sidecar.egress.is_empty())
+        else {
             return self.choose(&exported);
         };
         let imported: Vec<&Arc<Service>> = exported
@@ -126,9 +105,10 @@ impl<'a> Linker<'a> {
             return Some(Seen { only: None, ..seen });
         }
         let exported = self.exported(host);
-        let namespaces: BTreeSet<&str> =
-            exported.iter().map(|service| &*service.key.namespace).collect();
-        let beyond_doubt = namespaces.len() == 1 || namespaces.contains(&*self.scope.namespace);
+        let namespaces: BTreeSet<&Arc<str>> =
+            exported.iter().map(|service| &service.key.namespace).collect();
+        let beyond_doubt =
+            namespaces.len() == 1 || namespaces.iter().any(|namespace| self.scope.is_in(namespace));
         beyond_doubt.then(|| self.choose(&exported)).flatten()
     }
 
@@ -137,7 +117,7 @@ impl<'a> Linker<'a> {
         let services = self.query.services(host).iter();
         let seen = services.filter(|service| {
             let own = &service.key.namespace;
-            service.export_to.includes(&self.scope.namespace, own, &exports.services)
+            self.scope.sees(&service.export_to, own, &exports.services)
         });
         seen.collect()
     }
@@ -146,12 +126,12 @@ impl<'a> Linker<'a> {
     /// oldest.
     fn choose(&self, services: &[&'a Arc<Service>]) -> Option<Seen<'a>> {
         let rank = |service: &&Arc<Service>| {
-            (
-                service.registry != Registry::Kubernetes,
-                service.key.namespace != self.scope.namespace,
-            )
+            (service.registry != Registry::Kubernetes, !self.scope.is_in(&service.key.namespace))
         };
-        let best = services.iter().copied().min_by_key(rank)?;
+        let best = match services {
+            [only] => only,
+            services => services.iter().copied().min_by_key(rank)?,
+        };
         let namespace = &best.key.namespace;
         let services: Vec<_> =
             services.iter().copied().filter(|other| other.key.namespace == *namespace).collect();
@@ -163,10 +143,11 @@ impl<'a> Linker<'a> {
     pub(super) fn sees_route(&self, route: &Route) -> bool {
         let exports = self.query.exports();
         let own = &route.namespace;
-        if !route.export_to.includes(&self.scope.namespace, own, &exports.routes) {
+        if !self.scope.sees(&route.export_to, own, &exports.routes) {
             return false;
         }
-        let Some(sidecar) = self.sidecar().filter(|sidecar| !sidecar.egress.is_empty()) else {
+        let Some(sidecar) = self.scope.sidecar().filter(|sidecar| !sidecar.egress.is_empty())
+        else {
             return true;
         };
         sidecar.egress.iter().flat_map(|listener| &listener.hosts).any(|import| {

@@ -1,5 +1,6 @@
 //! Pods, and clients that no object describes.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -42,6 +43,7 @@ impl Lowering<'_> {
             owner: owner(meta, &labels),
             network: labels.get("topology.istio.io/network").unwrap_or_default().into(),
             locality: locality(&labels),
+            node: pod.spec.as_ref().map_or("", |spec| spec.node_name.as_str()).into(),
             weight: 0,
             sidecar: has_sidecar(self.options, &labels, mesh_tls),
             mesh_tls,
@@ -117,6 +119,18 @@ fn locality(labels: &Labels) -> Arc<str> {
     label.unwrap_or_default().replace('.', "/").into()
 }
 
+/// `region/zone/subzone` as a node's labels say it (Kubernetes' well-known ones, Istio's for the last); as much
+/// of it as there is.
+pub(super) fn node_locality(labels: &BTreeMap<String, String>) -> Arc<str> {
+    let places = [
+        "topology.kubernetes.io/region",
+        "topology.kubernetes.io/zone",
+        "topology.istio.io/subzone",
+    ]
+    .map(|label| labels.get(label).map_or("", String::as_str));
+    places.join("/").trim_end_matches('/').into()
+}
+
 /// What a connected client says of its workload.
 pub(crate) fn client_workload(options: &Options, client: &Client) -> Workload {
     let labels = Labels::new(&client.labels);
@@ -138,6 +152,7 @@ pub(crate) fn client_workload(options: &Options, client: &Client) -> Workload {
         owner: (owner.into(), kind.into()),
         network: client.network.as_str().into(),
         locality: client.locality.as_str().into(),
+        node: Arc::default(),
         weight: 0,
         mesh_tls: true,
         sidecar: options.local,

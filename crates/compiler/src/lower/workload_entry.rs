@@ -32,6 +32,7 @@ impl Lowering<'_> {
             owner: (owner, "workloadentry".into()),
             network: entry.network.as_str().into(),
             locality: entry.locality.as_str().into(),
+            node: Arc::default(),
             weight: entry.weight,
             sidecar: has_sidecar(self.options, &labels, mesh_tls),
             mesh_tls,

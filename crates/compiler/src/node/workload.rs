@@ -30,7 +30,10 @@ pub(crate) struct Workload {
     /// Name and kind of the owning workload.
     pub owner: (Arc<str>, Arc<str>),
     pub network: Arc<str>,
+    /// Its own word on where it is; else its node's counts.
     pub locality: Arc<str>,
+    /// The node that it runs on.
+    pub node: Arc<str>,
     pub weight: u32,
     /// Mesh TLS is spoken there.
     pub mesh_tls: bool,

@@ -148,8 +148,15 @@ impl<'a> Query<'a> {
         self.store.policies.get(&key).first()
     }
 
+    /// Whether a scope's own namespace has DestinationRules for exactly this host, and which; what follows
+    /// from them is asked of [`Query::rules`].
+    pub fn own_rules(&self, namespace: &Arc<str>, host: &Arc<str>) -> &'a [Arc<Rule>] {
+        self.ask(Key::RuleNamespaces(host.clone()));
+        self.store.rules.get(&(namespace.clone(), host.clone()))
+    }
+
+    /// Sidecars of a namespace; scopes are told of their changes as a whole ([`Key::Sidecars`]).
     pub fn sidecars(&self, namespace: &Arc<str>) -> &'a [Arc<Sidecar>] {
-        self.ask(Key::Sidecars(namespace.clone()));
         self.store.sidecars.get(namespace)
     }
 
@@ -172,6 +179,17 @@ impl<'a> Query<'a> {
     pub fn workload(&self, key: &WorkloadKey) -> Option<&'a Arc<Workload>> {
         self.ask(Key::Workload(key.clone()));
         self.store.endpoints.workload(key)
+    }
+
+    /// Where a workload is: as it says itself, else as its node does.
+    pub fn locality<'w>(&self, workload: &'w Workload) -> &'w str
+    where
+        'a: 'w,
+    {
+        if workload.locality.is_empty() && !workload.node.is_empty() {
+            self.ask(Key::Node(workload.node.clone()));
+        }
+        self.store.locality(workload)
     }
 
     pub fn services_of(

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use lateen_api::kind::Kind;
-use lateen_compiler::{Change, Client, Compiler, Options, Role};
+use lateen_compiler::{Change, Changes, Client, Compiler, Options, Role, ScopeId};
 use lateen_mesh::address::decode_address;
 use lateen_mesh::name::Name;
 use lateen_mesh::v1::resource::Body;
@@ -209,21 +209,53 @@ fn clients() -> Vec<Client> {
 /// Bytes, references and number of diagnostics by name.
 type Outputs = BTreeMap<Name, (Vec<u8>, Vec<Name>, usize)>;
 
-/// Every output of every client.
-fn everything(compiler: &mut Compiler) -> Vec<Outputs> {
-    clients()
-        .iter()
-        .map(|client| {
-            let scope = compiler.scope(client);
-            let roots = compiler.roots(scope, client);
-            let closure = compiler.closure(scope, roots);
-            let outputs = closure.into_iter().map(|(name, output)| {
-                let said = output.diagnostics.len();
-                (name, (output.encoded.bytes.to_vec(), output.references.clone(), said))
-            });
-            outputs.collect()
-        })
-        .collect()
+/// Every output of one client.
+fn outputs(compiler: &mut Compiler, client: &Client) -> Outputs {
+    let scope = compiler.scope(client);
+    let roots = compiler.roots(scope, client);
+    let closure = compiler.closure(scope, roots);
+    let outputs = closure.into_iter().map(|(name, output)| {
+        let said = output.diagnostics.len();
+        (name, (output.encoded.bytes.to_vec(), output.references.clone(), said))
+    });
+    outputs.collect()
+}
+
+/// Every output of every client, from scratch for each: nothing is shared between scopes.
+fn from_scratch(state: &BTreeMap<Which, String>) -> Vec<Outputs> {
+    let alone = |client| {
+        let mut compiler = compiler();
+        compiler.apply(state.values().flat_map(|text| valid(text)));
+        for other in clients() {
+            compiler.scope(&other);
+        }
+        outputs(&mut compiler, client)
+    };
+    clients().iter().map(alone).collect()
+}
+
+/// Outputs that changed without a word, although the client's scope is the same.
+fn untold(
+    compiler: &mut Compiler,
+    changes: &[Changes],
+    before: &[(ScopeId, Outputs)],
+    now: &[Outputs],
+) -> Vec<String> {
+    let mut untold = Vec::new();
+    for ((client, (scope, before)), now) in clients().iter().zip(before).zip(now) {
+        if compiler.scope(client) != *scope {
+            continue;
+        }
+        for (name, output) in before {
+            let told = (Compiler::audience(*scope, name), name.clone());
+            if now.get(name).is_some_and(|now| now.0 != output.0)
+                && !changes.iter().any(|changes| changes.stale.contains(&told))
+            {
+                untold.push(format!("{}: {name}", client.name));
+            }
+        }
+    }
+    untold
 }
 
 /// Names of the outputs that are not the same.
@@ -279,6 +311,7 @@ proptest! {
     fn incremental_equals_from_scratch(batches in vec(vec(step(), 1..6), 1..12)) {
         let mut incremental = compiler();
         let mut state: BTreeMap<Which, String> = BTreeMap::new();
+        let mut before: Vec<(ScopeId, Outputs)> = Vec::new();
         for batch in batches {
             let mut changes = Vec::new();
             for step in batch {
@@ -301,11 +334,17 @@ proptest! {
                     }
                 }
             }
-            incremental.apply(changes);
-            let mut scratch = compiler();
-            scratch.apply(state.values().flat_map(|text| valid(text)));
-            let differing = differences(&everything(&mut incremental), &everything(&mut scratch));
+            let told = incremental.apply(changes);
+            let scopes: Vec<ScopeId> =
+                clients().iter().map(|client| incremental.scope(client)).collect();
+            let told = [told, incremental.settle_clients()];
+            let now: Vec<Outputs> =
+                clients().iter().map(|client| outputs(&mut incremental, client)).collect();
+            let differing = differences(&now, &from_scratch(&state));
             prop_assert!(differing.is_empty(), "{differing:#?}\n{state:#?}");
+            let untold = untold(&mut incremental, &told, &before, &now);
+            prop_assert!(untold.is_empty(), "{untold:#?}\n{state:#?}");
+            before = scopes.into_iter().zip(now).collect();
         }
     }
 }

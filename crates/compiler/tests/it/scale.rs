@@ -286,18 +286,18 @@ fn edits_cost_what_they_affect_whatever_the_size_of_the_mesh() {
         ("an endpoint goes", cost(1, 2, 103)),
         ("an endpoint comes that everybody uses", cost(1, 50, 132)),
         ("an endpoint comes that nobody uses", cost(0, 0, 0)),
-        ("a weight", cost(50, 50, 702)),
-        ("a rule moved", cost(50, 50, 702)),
-        ("a wildcard host added", cost(50, 50, 2149)),
-        ("a CIDR added", cost(50, 50, 2181)),
+        ("a weight", cost(1, 50, 702)),
+        ("a rule moved", cost(1, 50, 702)),
+        ("a wildcard host added", cost(1, 50, 2149)),
+        ("a CIDR added", cost(1, 50, 2181)),
         ("a namespace's label", cost(0, 0, 0)),
-        ("a rule for one service in the root namespace", cost(2, 2, 204)),
+        ("a rule for one service in the root namespace", cost(1, 2, 204)),
         ("a Sidecar added", cost(51, 0, 0)),
     ];
     let wide = [
-        ("a rule for all services in the root namespace", cost(1142, 50, 4772)),
+        ("a rule for all services in the root namespace", cost(500, 50, 4772)),
         ("the mesh's access log", cost(50, 50, 152)),
-        ("the mesh's connect timeout", cost(2242, 50, 4924)),
+        ("the mesh's connect timeout", cost(1050, 50, 4924)),
     ];
     for services in [5_000, 10_000] {
         let mut large = Large::new(services);

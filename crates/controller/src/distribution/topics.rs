@@ -18,18 +18,29 @@ pub(crate) struct TopicId(u32);
 /// All topics that somebody has to do with. A topic exists while it is held.
 #[derive(Debug, Default)]
 pub(crate) struct Topics {
-    ids: FxHashMap<(Audience, Name), TopicId>,
+    /// Numbers of names: a name is kept once, whoever it is for.
+    numbers: FxHashMap<Arc<Name>, u32>,
+    named: Vec<Option<Named>>,
+    free_numbers: Vec<u32>,
     slots: Vec<Option<Topic>>,
     free: Vec<TopicId>,
     /// Those that were let go, oldest first; some may be held again by now.
-    spare: VecDeque<(Audience, Name)>,
+    spare: VecDeque<(Audience, Arc<Name>)>,
+}
+
+/// The topics of one name.
+#[derive(Debug)]
+struct Named {
+    name: Arc<Name>,
+    text: Arc<str>,
+    /// Sorted.
+    topics: Vec<(Audience, TopicId)>,
 }
 
 #[derive(Debug)]
 struct Topic {
     audience: Audience,
-    name: Name,
-    text: Arc<str>,
+    number: u32,
     holders: u32,
     watchers: Vec<Watcher>,
 }
@@ -37,30 +48,30 @@ struct Topic {
 impl Topics {
     /// The topic, if anybody holds it.
     pub(crate) fn find(&self, audience: Audience, name: &Name) -> Option<TopicId> {
-        // A tuple key cannot be borrowed in parts; names are short.
-        self.ids.get(&(audience, name.clone())).copied()
+        let named = self.named[*self.numbers.get(name)? as usize].as_ref()?;
+        Some(named.topics[named.place(audience).ok()?].1)
     }
 
     /// The topic, held once more than before.
     pub(crate) fn hold(&mut self, audience: Audience, name: &Name) -> TopicId {
-        if let Some(id) = self.find(audience, name) {
-            self.topic_mut(id).holders += 1;
-            return id;
-        }
-        let topic = Topic {
-            audience,
-            name: name.clone(),
-            text: name.to_string().into(),
-            holders: 1,
-            watchers: Vec::new(),
+        let number = self.number(name);
+        let named = self.named[number as usize].as_mut().expect("invariant: it has the number");
+        let place = match named.place(audience) {
+            Ok(at) => {
+                let id = named.topics[at].1;
+                self.topic_mut(id).holders += 1;
+                return id;
+            }
+            Err(place) => place,
         };
+        let topic = Topic { audience, number, holders: 1, watchers: Vec::new() };
         let id = self.free.pop().unwrap_or_else(|| {
             self.slots.push(None);
             let index = u32::try_from(self.slots.len() - 1);
             TopicId(index.expect("invariant: memory ends before four billion topics"))
         });
         self.slots[id.0 as usize] = Some(topic);
-        self.ids.insert((audience, name.clone()), id);
+        named.topics.insert(place, (audience, id));
         id
     }
 
@@ -73,19 +84,49 @@ impl Topics {
         }
         debug_assert!(topic.watchers.is_empty(), "who watches a topic holds it");
         if let Some(topic) = self.slots[id.0 as usize].take() {
-            let key = (topic.audience, topic.name);
-            self.ids.remove(&key);
-            self.spare.push_back(key);
+            self.strike(topic.audience, topic.number);
         }
         self.free.push(id);
     }
 
+    /// Takes a topic from those of its name.
+    fn strike(&mut self, audience: Audience, number: u32) {
+        let slot = &mut self.named[number as usize];
+        let Some(named) = slot else { return };
+        if let Ok(at) = named.place(audience) {
+            named.topics.remove(at);
+        }
+        self.spare.push_back((audience, named.name.clone()));
+        if named.topics.is_empty()
+            && let Some(named) = slot.take()
+        {
+            self.numbers.remove(&named.name);
+            self.free_numbers.push(number);
+        }
+    }
+
+    /// The number of a name, given if need be.
+    fn number(&mut self, name: &Name) -> u32 {
+        if let Some(number) = self.numbers.get(name) {
+            return *number;
+        }
+        let number = self.free_numbers.pop().unwrap_or_else(|| {
+            self.named.push(None);
+            let index = u32::try_from(self.named.len() - 1);
+            index.expect("invariant: memory ends before four billion names")
+        });
+        let (name, text) = (Arc::new(name.clone()), name.to_string().into());
+        self.numbers.insert(name.clone(), number);
+        self.named[number as usize] = Some(Named { name, text, topics: Vec::new() });
+        number
+    }
+
     /// A topic that nobody has held for long, while more than `limit` of them are let go.
-    pub(crate) fn retire(&mut self, limit: usize) -> Option<(Audience, Name)> {
+    pub(crate) fn retire(&mut self, limit: usize) -> Option<(Audience, Arc<Name>)> {
         while self.spare.len() > limit {
-            let key = self.spare.pop_front()?;
-            if !self.ids.contains_key(&key) {
-                return Some(key);
+            let (audience, name) = self.spare.pop_front()?;
+            if self.find(audience, &name).is_none() {
+                return Some((audience, name));
             }
         }
         None
@@ -93,7 +134,12 @@ impl Topics {
 
     /// From now on the watcher is told when the topic's output may have changed.
     pub(crate) fn watch(&mut self, id: TopicId, watcher: Watcher) {
-        self.topic_mut(id).watchers.push(watcher);
+        let watchers = &mut self.topic_mut(id).watchers;
+        if watchers.is_empty() {
+            // Most topics have one watcher.
+            watchers.reserve_exact(1);
+        }
+        watchers.push(watcher);
     }
 
     /// No more.
@@ -110,19 +156,24 @@ impl Topics {
     }
 
     /// The topic's name.
-    pub(crate) fn name(&self, id: TopicId) -> &Name {
-        &self.topic(id).name
+    pub(crate) fn name(&self, id: TopicId) -> &Arc<Name> {
+        &self.named(id).name
     }
 
     /// The topic's name as it is on the wire.
     pub(crate) fn text(&self, id: TopicId) -> &Arc<str> {
-        &self.topic(id).text
+        &self.named(id).text
     }
 
     /// How many topics there are.
     #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
-        self.ids.len()
+        self.slots.iter().flatten().count()
+    }
+
+    fn named(&self, id: TopicId) -> &Named {
+        let named = self.named[self.topic(id).number as usize].as_ref();
+        named.expect("invariant: a name has its number while there is a topic of it")
     }
 
     fn topic(&self, id: TopicId) -> &Topic {
@@ -131,6 +182,13 @@ impl Topics {
 
     fn topic_mut(&mut self, id: TopicId) -> &mut Topic {
         self.slots[id.0 as usize].as_mut().expect("invariant: a topic exists while it is held")
+    }
+}
+
+impl Named {
+    /// Where the topic of an audience stands, or would.
+    fn place(&self, audience: Audience) -> Result<usize, usize> {
+        self.topics.binary_search_by_key(&audience, |(known, _)| *known)
     }
 }
 
@@ -154,7 +212,7 @@ mod tests {
         assert_eq!(topics.hold(Audience::Everyone, &name("b")), first);
         topics.release(first);
         topics.hold(Audience::Everyone, &name("a"));
-        assert_eq!(topics.retire(0), Some((Audience::Everyone, name("b"))));
+        assert_eq!(topics.retire(0), Some((Audience::Everyone, Arc::new(name("b")))));
         assert_eq!(topics.retire(0), None);
     }
 }

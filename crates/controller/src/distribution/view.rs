@@ -240,7 +240,7 @@ impl View {
         let changed = self.step(topics, catalog);
         let output = |(id, target): &(TopicId, Option<Version>)| {
             let output = self.items.get(id).and_then(|item| item.output.clone());
-            (topics.name(*id).clone(), target.and(output))
+            (Name::clone(topics.name(*id)), target.and(output))
         };
         let outputs = changed.iter().map(output).collect();
         self.in_flight = Some(changed);

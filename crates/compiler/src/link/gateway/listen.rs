@@ -61,15 +61,15 @@ impl<'a> Linker<'a> {
     /// The Gateways that select the scope's workloads, the oldest first.
     fn own_gateways(&self) -> Vec<&'a Arc<Gateway>> {
         let mut gateways: Vec<&Arc<Gateway>> = Vec::new();
-        if self.scope.role != Role::Gateway {
+        if self.scope.role() != Role::Gateway {
             return gateways;
         }
-        for selector in &*self.scope.selectors {
+        for selector in &*self.scope.whole().selectors {
             if selector.selects == Selects::Gateway {
                 gateways.extend(self.query.gateways(selector));
             }
         }
-        for service in &*self.scope.services {
+        for service in &*self.scope.whole().services {
             gateways.extend(self.query.gateways_of(&service.host));
         }
         gateways.sort_by(|a, b| a.source.cmp(&b.source));
@@ -82,7 +82,7 @@ impl<'a> Linker<'a> {
     fn workload_ports(&self, gateway: &Gateway, number: u16) -> BTreeSet<u16> {
         let by_labels = gateway.selector.is_some();
         let mut ports = BTreeSet::new();
-        for service in &*self.scope.services {
+        for service in &*self.scope.whole().services {
             if by_labels || gateway.services.contains(&service.host) {
                 self.translate(service, number, by_labels, &mut ports);
             }
@@ -104,7 +104,7 @@ impl<'a> Linker<'a> {
             let target = match &port.target {
                 Target::Number(target) => Some(*target),
                 Target::Name(name) => {
-                    let own = self.scope.named_ports.iter();
+                    let own = self.scope.whole().named_ports.iter();
                     own.into_iter().find(|(own, _)| own == name).map(|(_, port)| *port)
                 }
             };

@@ -165,7 +165,7 @@ impl<'a> Linker<'a> {
     fn is_exported_to_gateway(&self, route: &Route) -> bool {
         let exports = self.query.exports();
         let own = &route.namespace;
-        route.export_to.includes(&self.scope.namespace, own, &exports.routes)
+        self.scope.sees(&route.export_to, own, &exports.routes)
     }
 
     /// Whether a VirtualService has rules of the kind that the server asks for.

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use lateen_envoy::{Kind, Part};
-use lateen_mesh::encoded::Version;
 use lateen_xds::{Resource, server::Update};
 use prost::encoding::string;
 use rustc_hash::FxHashMap;
@@ -13,7 +12,7 @@ use rustc_hash::FxHashMap;
 use super::{
     bits::Bits,
     search::{Search, Sent, Verdict},
-    table::{Content, Table},
+    table::Table,
 };
 use crate::status::SyncState;
 
@@ -354,7 +353,7 @@ impl Lane {
         if !items.is_empty() {
             let is_absent = |name: &Arc<str>| {
                 let is_present = |table: &&Table| {
-                    table.find(name).is_some_and(|number| table.content(number).is_some())
+                    table.find(name).is_some_and(|number| table.get(number).is_some())
                 };
                 !tables.iter().any(is_present)
             };
@@ -386,8 +385,8 @@ impl Lane {
             for number in sent {
                 let is_sure = !marks.changed.contains(number)
                     && !self.held_back.contains_key(&Item { part, number });
-                let version = table.content(number).filter(|_| is_sure);
-                let version = version.map_or("", |content| &content.version);
+                let version = table.get(number).filter(|_| is_sure);
+                let version = version.map_or("", |resource| &resource.version_text);
                 known.insert(table.name(number).to_string(), version.to_owned());
             }
             let removed = marks.removed.iter();
@@ -405,10 +404,10 @@ impl Lane {
 
     /// Marks what has to be told of one resource, of which the client has that version.
     fn compare(&mut self, tables: Tables<'_>, item: Item, has: Option<&str>) {
-        let content = tables[item.part as usize].content(item.number);
+        let resource = tables[item.part as usize].get(item.number);
         let marks = self.marks_mut(item.part);
-        match (content, has) {
-            (Some(content), Some(version)) if *content.version == *version => {}
+        match (resource, has) {
+            (Some(resource), Some(version)) if *resource.version_text == *version => {}
             (Some(_), Some(_)) => {
                 marks.changed.insert(item.number);
             }
@@ -512,27 +511,32 @@ impl Load {
         let name = table.name(item.number).clone();
         self.items.push(Sent { item, at: table.changed_at(item.number) });
         self.holds_owed |= is_owed;
-        let empty = || match kind {
+        let resource = match table.get(item.number) {
+            Some(resource) => sent(resource),
             // Asked for by name, these are waited for.
-            Kind::Endpoints | Kind::Routes if is_owed => Some(empty(&name)),
-            _ => None,
+            None if is_owed && matches!(kind, Kind::Endpoints | Kind::Routes) => sent(&empty(name)),
+            None => return self.removed.push(name),
         };
-        match table.content(item.number).cloned().or_else(empty) {
-            Some(Content { version, body }) => {
-                self.bytes += body.len();
-                self.resources.push(Resource { name, version, body });
-            }
-            None => self.removed.push(name),
-        }
+        self.bytes += resource.body.len();
+        self.resources.push(resource);
     }
 }
 
 /// A ClusterLoadAssignment without endpoints, a RouteConfiguration without virtual hosts: in both
 /// the first field is the name.
-fn empty(name: &str) -> Content {
+fn empty(name: Arc<str>) -> lateen_envoy::Resource {
     let mut body = Vec::new();
-    string::encode(1, &name.to_owned(), &mut body);
-    Content { version: Version::of(&body).to_string().into(), body: body.into() }
+    string::encode(1, &name.to_string(), &mut body);
+    lateen_envoy::Resource::new(name, body)
+}
+
+/// A resource as it goes to the stream, by reference.
+fn sent(resource: &lateen_envoy::Resource) -> Resource {
+    Resource {
+        name: resource.name.clone(),
+        version: resource.version_text.clone(),
+        body: resource.body.clone(),
+    }
 }
 
 fn is_current(tables: Tables<'_>, sent: &Sent) -> bool {

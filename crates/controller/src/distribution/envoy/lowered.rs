@@ -3,7 +3,7 @@
 use std::sync::{Arc, Weak};
 
 use lateen_compiler::{Audience, Client, Compiler, Output, Role, ScopeId};
-use lateen_envoy::{Capture, Kind, Lowering, Part, Placement, Pool, Problem};
+use lateen_envoy::{Capture, Kind, Lowering, Part, Placement, Pool, Problem, Resource};
 use lateen_mesh::{encoded::Version, name::Name, v1};
 use rustc_hash::{FxHashMap, FxHashSet};
 
@@ -115,9 +115,8 @@ impl Lowered {
             .collect();
         let effects = self.lowering.apply(&mut shared.pool, changes);
         let mut changed = Vec::with_capacity(effects.changed.len() + effects.removed.len());
-        for (kind, name) in effects.changed {
-            let Some(resource) = self.lowering.get(kind, &name).cloned() else { continue };
-            changed.push(self.file(kind, &resource));
+        for (kind, resource) in effects.changed {
+            changed.push(self.file(kind, resource));
         }
         changed.extend(
             effects.removed.into_iter().filter_map(|(kind, name)| self.strike(kind, &name)),
@@ -126,10 +125,11 @@ impl Lowered {
     }
 
     /// A resource came or changed.
-    pub(super) fn file(&mut self, kind: Kind, resource: &lateen_envoy::Resource) -> Changed {
+    pub(super) fn file(&mut self, kind: Kind, resource: Arc<Resource>) -> Changed {
+        let name = resource.name.clone();
         let number = self.tables[kind.index()].set(resource);
         if kind == Kind::VirtualHost
-            && let Some(routes) = routes_of(&resource.name)
+            && let Some(routes) = routes_of(&name)
         {
             self.hosts.entry(routes.into()).or_default().insert(number);
         }

@@ -16,14 +16,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use lateen_envoy::{Kind, Part};
+use lateen_envoy::{Kind, Part, Resource};
 use lateen_xds::server::Update;
 
 use super::{
     bits::Bits,
     lane::{Item, Lane, PARTS, Tables},
     lowered::{Lowered, routes_of},
-    table::Content,
 };
 use crate::status::SyncState;
 
@@ -49,13 +48,13 @@ impl<'a> Parts<'a> {
 
     /// Whether a route configuration's virtual hosts are resources of their own.
     fn uses_virtual_hosts(self, routes: &str) -> bool {
-        self.routes(routes).is_some_and(|content| has_virtual_host_source(&content.body))
+        self.routes(routes).is_some_and(|table| has_virtual_host_source(&table.body))
     }
 
     /// A route configuration.
-    fn routes(self, name: &str) -> Option<&'a Content> {
+    fn routes(self, name: &str) -> Option<&'a Resource> {
         let item = self.find(Kind::Routes, name)?;
-        self.tables(Kind::Routes)[item.part as usize].content(item.number)
+        self.tables(Kind::Routes)[item.part as usize].get(item.number).map(Arc::as_ref)
     }
 
     /// The virtual hosts of a route configuration.
@@ -138,7 +137,7 @@ impl Session {
     pub(crate) fn mark(&mut self, kind: Kind, part: Part, number: u32, parts: Parts<'_>) -> bool {
         let item = Item { part, number };
         let table = parts.tables(kind)[part as usize];
-        let is_present = table.content(number).is_some();
+        let is_present = table.get(number).is_some();
         if is_present {
             self.lane_mut(kind).retract(table.name(number));
         }
@@ -293,7 +292,7 @@ impl Session {
         lane.is_open()
             && lane.removals(parts.tables(Kind::VirtualHost)).any(|name| {
                 let routes = routes_of(name).and_then(|routes| parts.routes(routes));
-                routes.is_some_and(|content| !has_virtual_host_source(&content.body))
+                routes.is_some_and(|table| !has_virtual_host_source(&table.body))
             })
     }
 
@@ -308,7 +307,7 @@ impl Session {
             let table = clusters[item.part as usize];
             let endpoints = endpoints_of(table.name(item.number));
             let endpoints = parts.find(Kind::Endpoints, endpoints);
-            if table.content(item.number).is_some()
+            if table.get(item.number).is_some()
                 && let Some(endpoints) = endpoints
                 && self.lane(Kind::Endpoints).is_taken(endpoints)
             {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
+use lateen_envoy::Resource;
 use rustc_hash::FxHashMap;
 
 use super::bits::Bits;
@@ -22,17 +22,9 @@ pub(super) struct Table {
 #[derive(Debug)]
 struct Slot {
     name: Arc<str>,
-    resource: Option<Content>,
+    resource: Option<Arc<Resource>>,
     changed_at: u64,
     is_free: bool,
-}
-
-/// What a resource is beside its name; cheap to clone.
-#[derive(Debug, Clone)]
-pub(super) struct Content {
-    /// The version as it is on the wire.
-    pub(super) version: Arc<str>,
-    pub(super) body: Bytes,
 }
 
 /// Empty numbers that are kept before it is looked which are still in use.
@@ -53,21 +45,19 @@ impl Table {
     }
 
     /// A resource came or changed.
-    pub(super) fn set(&mut self, resource: &lateen_envoy::Resource) -> u32 {
+    pub(super) fn set(&mut self, resource: Arc<Resource>) -> u32 {
         let number = match self.find(&resource.name) {
             Some(number) => number,
             None => self.take_number(resource.name.clone()),
         };
-        let content =
-            Content { version: resource.version.to_string().into(), body: resource.body.clone() };
-        self.replace(number, Some(content));
+        self.replace(number, Some(resource));
         number
     }
 
     /// A resource went; its number stays while somebody may have to be told.
     pub(super) fn remove(&mut self, name: &str) -> Option<u32> {
         let number = self.find(name)?;
-        self.content(number)?;
+        self.get(number)?;
         self.replace(number, None);
         Some(number)
     }
@@ -78,7 +68,7 @@ impl Table {
     }
 
     /// The resource; `None`: there is none, or there is none any more.
-    pub(super) fn content(&self, number: u32) -> Option<&Content> {
+    pub(super) fn get(&self, number: u32) -> Option<&Arc<Resource>> {
         self.slots[number as usize].resource.as_ref()
     }
 
@@ -129,7 +119,7 @@ impl Table {
         number
     }
 
-    fn replace(&mut self, number: u32, resource: Option<Content>) {
+    fn replace(&mut self, number: u32, resource: Option<Arc<Resource>>) {
         self.changes += 1;
         let slot = &mut self.slots[number as usize];
         self.vacant -= usize::from(slot.resource.is_none());
@@ -141,33 +131,30 @@ impl Table {
 
 #[cfg(test)]
 mod tests {
-    use lateen_mesh::encoded::Version;
-
     use super::*;
 
-    fn resource(name: &str, body: &str) -> lateen_envoy::Resource {
-        let body = Bytes::copy_from_slice(body.as_bytes());
-        lateen_envoy::Resource { name: name.into(), version: Version::of(&body), body }
+    fn resource(name: &str, body: &str) -> Arc<Resource> {
+        Arc::new(Resource::new(name.into(), body.to_owned()))
     }
 
     #[test]
     fn a_number_is_used_again_when_nobody_needs_it() {
         let mut table = Table::default();
-        let (a, b) = (table.set(&resource("a", "1")), table.set(&resource("b", "1")));
+        let (a, b) = (table.set(resource("a", "1")), table.set(resource("b", "1")));
         let asked = table.reserve("c");
         assert_eq!(table.present().collect::<Vec<_>>(), [a, b]);
         assert_eq!(table.remove("a"), Some(a));
         assert_eq!(table.remove("nobody"), None);
-        assert!(table.content(a).is_none());
+        assert!(table.get(a).is_none());
 
         let mut used = Bits::default();
         used.insert(asked);
         let before = table.changed_at(a);
         table.retire(&used);
         assert_eq!((table.find("a"), table.find("c")), (None, Some(asked)));
-        assert_eq!(table.set(&resource("d", "1")), a);
+        assert_eq!(table.set(resource("d", "1")), a);
         assert_ne!(table.changed_at(a), before);
-        assert_eq!(table.set(&resource("c", "2")), asked);
+        assert_eq!(table.set(resource("c", "2")), asked);
         assert_eq!(&**table.name(asked), "c");
     }
 

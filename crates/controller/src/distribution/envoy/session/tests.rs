@@ -2,10 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use bytes::Bytes;
 use lateen_compiler::{Client as Facts, Compiler, Options};
-use lateen_envoy::{Capture, Placement, Resource, Role};
-use lateen_mesh::encoded::Version;
+use lateen_envoy::{Capture, Placement, Role};
 use proptest::prelude::*;
 
 use super::*;
@@ -114,9 +112,8 @@ impl World {
                     // Virtual hosts are resources of their own.
                     body.extend([0x4a, 0]);
                 }
-                let (version, body) = (Version::of(&body), Bytes::from(body));
-                let name = name(kind, number).into();
-                Some(self.scope.file(kind, &Resource { name, version, body }))
+                let resource = Resource::new(name(kind, number).into(), body);
+                Some(self.scope.file(kind, Arc::new(resource)))
             }
             Step::Remove(kind, number) => self.scope.strike(kind, &name(kind, number)),
             Step::Answer => {
@@ -192,12 +189,12 @@ impl World {
             let mut refused = BTreeSet::new();
             let mut wanted = BTreeMap::new();
             for number in table.present() {
-                let content = table.content(number).expect("it is present");
+                let resource = table.get(number).expect("it is present");
                 let name = table.name(number).to_string();
-                if content.body.ends_with(bad.as_bytes()) {
+                if resource.body.ends_with(bad.as_bytes()) {
                     refused.insert(name);
                 } else {
-                    wanted.insert(name, content.version.to_string());
+                    wanted.insert(name, content.version_text.to_string());
                 }
             }
             let mut has = self.has.get(&kind).cloned().unwrap_or_default();
