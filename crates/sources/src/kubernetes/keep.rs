@@ -143,8 +143,13 @@ fn reference(kind: Kind, (namespace, name): &Name) -> ObjectRef {
     ObjectRef::new(kind, &**namespace, &**name)
 }
 
-/// What changes without a change of meaning, or is said by nobody but the API server.
+/// Adds what items of a list leave out, and takes out what changes without a change of meaning or is said
+/// by nobody but the API server.
 fn prepare(kind: Kind, value: &mut Value) {
+    if value["apiVersion"].is_null() {
+        value["apiVersion"] = kind.api_version().into();
+        value["kind"] = kind.name().into();
+    }
     match kind {
         // A revision's settings are called `istio-<revision>`; everybody asks for `istio`.
         Kind::ConfigMap => value["metadata"]["name"] = MESH_CONFIG.into(),
@@ -185,7 +190,7 @@ fn is_worth_saying(diagnostic: &Diagnostic) -> bool {
     diagnostic.severity != Severity::Info && !is_ours
 }
 
-/// A hash of everything that an object says. Its version is none of that.
+/// A hash of everything that an object says: its version is none of that, nor which API it was read by.
 fn fingerprint(value: &Value) -> u64 {
     struct Hashed(DefaultHasher);
     impl io::Write for Hashed {
@@ -198,7 +203,8 @@ fn fingerprint(value: &Value) -> u64 {
         }
     }
     let mut hashed = Hashed(DefaultHasher::new());
-    for (key, member) in value.as_object().into_iter().flatten() {
+    let members = value.as_object().into_iter().flatten();
+    for (key, member) in members.filter(|(key, _)| *key != "apiVersion" && *key != "kind") {
         key.hash(&mut hashed.0);
         let members = member.as_object().filter(|_| key == "metadata");
         let Some(members) = members else {

@@ -31,9 +31,6 @@ pub(super) struct Resource {
     pub topic: Topic,
     /// `/apis/networking.istio.io/v1/gateways`.
     pub path: String,
-    /// Items of a list do not say it themselves.
-    pub api_version: String,
-    pub kind: &'static str,
     /// What is left to the server to choose, as a part of the query, encoded.
     pub select: Option<String>,
 }
@@ -53,32 +50,25 @@ const OTHER_SECRETS: [&str; 8] = [
 impl Resource {
     /// The definitions of kinds.
     pub fn definitions() -> Self {
-        Self {
-            topic: Topic::Definitions,
-            path: DEFINITIONS.to_owned(),
-            api_version: "apiextensions.k8s.io/v1".to_owned(),
-            kind: "CustomResourceDefinition",
-            select: None,
-        }
+        Self { topic: Topic::Definitions, path: DEFINITIONS.to_owned(), select: None }
     }
 
     /// The one ConfigMap with the mesh's settings.
     pub fn mesh_config(settings: &Settings) -> Self {
         let path = format!("/api/v1/namespaces/{}/configmaps", settings.root_namespace);
         let select = format!("metadata.name={}", settings.mesh_config());
-        Self::of(Kind::ConfigMap, path, "v1", Some(field(&select)))
+        Self::of(Kind::ConfigMap, path, Some(field(&select)))
     }
 
     /// The namespaces.
     pub fn namespaces() -> Self {
-        Self::of(Kind::Namespace, "/api/v1/namespaces".to_owned(), "v1", None)
+        Self::of(Kind::Namespace, "/api/v1/namespaces".to_owned(), None)
     }
 
     /// Kinds of Kubernetes' own, but for the above. Pods that have run their course are nobody's
     /// endpoint; slices that are of no service are nobody's list.
     pub fn built_in() -> Vec<Self> {
-        let core =
-            |kind, plural: &str, select| Self::of(kind, format!("/api/v1/{plural}"), "v1", select);
+        let core = |kind, plural: &str, select| Self::of(kind, format!("/api/v1/{plural}"), select);
         let over = "status.phase!=Succeeded,status.phase!=Failed";
         let secrets = OTHER_SECRETS.map(|name| format!("type!={name}")).join(",");
         vec![
@@ -89,7 +79,6 @@ impl Resource {
             Self::of(
                 Kind::EndpointSlice,
                 "/apis/discovery.k8s.io/v1/endpointslices".to_owned(),
-                "discovery.k8s.io/v1",
                 Some(format!("labelSelector={}", encoded(SERVICE_NAME_LABEL))),
             ),
         ]
@@ -98,18 +87,11 @@ impl Resource {
     /// A kind that is installed.
     pub fn installed(kind: Kind, version: &str, plural: &str) -> Self {
         let group = kind.group();
-        let path = format!("/apis/{group}/{version}/{plural}");
-        Self::of(kind, path, &format!("{group}/{version}"), None)
+        Self::of(kind, format!("/apis/{group}/{version}/{plural}"), None)
     }
 
-    fn of(kind: Kind, path: String, api_version: &str, select: Option<String>) -> Self {
-        Self {
-            topic: Topic::Objects(kind),
-            path,
-            api_version: api_version.to_owned(),
-            kind: kind.name(),
-            select,
-        }
+    fn of(kind: Kind, path: String, select: Option<String>) -> Self {
+        Self { topic: Topic::Objects(kind), path, select }
     }
 
     /// What is read of its objects.
