@@ -66,7 +66,9 @@ pub(crate) fn merge(pod: &mut Value, mesh_wants: bool, port: u16) -> Result<Opti
 
 /// Undoes [`merge`]: the annotations say again what the proxy was told.
 pub(crate) fn restore(pod: &mut Value, port: u16) {
-    if said(pod).get("port").and_then(Value::as_str) != Some(port.to_string().as_str()) {
+    let said = said(pod);
+    let says = |key: &str, value: &str| said.get(key).and_then(Value::as_str) == Some(value);
+    if !says("port", &port.to_string()) || !says("path", MERGED_PATH) {
         return;
     }
     let told = ["containers", "initContainers"].into_iter().find_map(|field| {

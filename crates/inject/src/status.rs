@@ -52,9 +52,24 @@ pub(crate) fn stripped(pod: &Value, status_port: u16) -> Value {
         });
         drop_empty(&mut pod["spec"], list);
     }
+    proxy_to_containers(&mut pod);
     probes::restore(&mut pod, &probers);
     let annotations = members(&mut pod["metadata"], "annotations");
     annotations.shift_remove(names::STATUS);
     annotations.shift_remove(names::OVERRIDES);
     pod
+}
+
+/// A user who changes the proxy writes a container of its name, which injection has moved to the init
+/// containers where the sidecar is one; one that was written there says that it stays.
+fn proxy_to_containers(pod: &mut Value) {
+    let spec = &mut pod["spec"];
+    let Some(init) = spec.get_mut("initContainers").and_then(Value::as_array_mut) else { return };
+    let moved = |one: &Value| one["name"] == names::PROXY && one["restartPolicy"].is_null();
+    let Some(at) = init.iter().position(moved) else { return };
+    let proxy = init.remove(at);
+    drop_empty(spec, "initContainers");
+    if let Some(containers) = spec.get_mut("containers").and_then(Value::as_array_mut) {
+        containers.push(proxy);
+    }
 }
