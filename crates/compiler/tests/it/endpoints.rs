@@ -201,3 +201,41 @@ fn many_endpoints_take_slices_of_bounded_size() {
     let destination = mesh.destination(&seen, WEB).unwrap();
     assert_eq!(destination.endpoint_slices.len(), 1);
 }
+
+#[test]
+fn a_workload_is_where_its_node_is() {
+    let on_node = |name: &str, address: &str, labels: &str, node: &str| {
+        format!(
+            "apiVersion: v1\nkind: Pod\nmetadata: {{name: {name}, namespace: shop, labels: {{app: web{labels}}}}}\n\
+             spec: {{nodeName: {node}, containers: []}}\nstatus: {{podIP: {address}}}\n---\n"
+        )
+    };
+    let node = |name: &str, labels: &str| {
+        format!(
+            "apiVersion: v1\nkind: Node\nmetadata: {{name: {name}, labels: {{{labels}}}}}\n---\n"
+        )
+    };
+    let region = "topology.kubernetes.io/region: r1";
+    let all = "{addresses: [10.1.0.1]}, {addresses: [10.1.0.2]}, {addresses: [10.1.0.3]}";
+    let mut mesh = Mesh::new(
+        &(service(PLAIN)
+            + &slice("web-a", all)
+            + &on_node("web-1", "10.1.0.1", "", "n1")
+            + &on_node("web-2", "10.1.0.2", ", topology.istio.io/locality: own.place", "n1")
+            + &on_node("web-3", "10.1.0.3", "", "n2")
+            + &node("n1", &format!("{region}, topology.kubernetes.io/zone: z1"))),
+    );
+    let seen = mesh.sidecar("client");
+    let localities = |mesh: &mut Mesh| -> Vec<String> {
+        let found = mesh.endpoints(&seen, WEB);
+        found.into_iter().map(|(_, template)| template.locality).collect()
+    };
+    assert_eq!(localities(&mut mesh), ["r1/z1", "own/place", ""]);
+    let client = mesh.compiler.workload("shop", "web-1", lateen_compiler::Role::Sidecar);
+    assert_eq!(client.unwrap().locality, "r1/z1");
+
+    mesh.apply(&node("n2", &format!("{region}, topology.istio.io/subzone: s")));
+    assert_eq!(localities(&mut mesh), ["r1/z1", "own/place", "r1//s"]);
+    mesh.remove(Kind::Node, "", "n1");
+    assert_eq!(localities(&mut mesh), ["", "own/place", "r1//s"]);
+}
