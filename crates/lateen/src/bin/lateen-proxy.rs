@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use lateen::commands::proxy::hooks;
 use lateen::commands::{capture, proxy};
 
 #[global_allocator]
@@ -15,7 +16,7 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 #[command(subcommand_negates_reqs = true)]
 struct Cli {
     #[command(flatten)]
-    arguments: Option<proxy::Arguments>,
+    arguments: proxy::Arguments,
     #[command(subcommand)]
     command: Option<Command>,
 }
@@ -24,6 +25,10 @@ struct Cli {
 enum Command {
     /// Lead the pod's traffic through its proxy: the packet filter's rules.
     Capture(capture::Arguments),
+    /// Return when the proxy of this pod is ready: a hook that holds the application until then.
+    Wait(hooks::Wait),
+    /// Tell the proxy of this pod to begin its drain: a hook of native sidecars.
+    Drain(hooks::Drain),
     /// Become another program that ends with its parent.
     #[command(hide = true)]
     Guard {
@@ -38,12 +43,17 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: Cli) -> anyhow::Result<i32> {
-    match (cli.command, cli.arguments) {
-        (Some(Command::Capture(arguments)), _) => capture::run(&arguments),
-        (Some(Command::Guard { program, arguments }), _) => {
+    match cli.command {
+        Some(Command::Capture(arguments)) => capture::run(&arguments),
+        Some(Command::Wait(arguments)) => single_threaded()?.block_on(hooks::wait(arguments)),
+        Some(Command::Drain(arguments)) => single_threaded()?.block_on(hooks::drain(arguments)),
+        Some(Command::Guard { program, arguments }) => {
             Err(lateen_agent::guard::become_guarded(&program, &arguments).into())
         }
-        (None, Some(arguments)) => proxy::run(arguments),
-        (None, None) => anyhow::bail!("nothing is asked for; see --help"),
+        None => proxy::run(cli.arguments),
     }
+}
+
+fn single_threaded() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()
 }

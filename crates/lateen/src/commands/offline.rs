@@ -27,6 +27,22 @@ impl Offline {
         Ok(Self { compiler, diagnostics, plans: BTreeMap::new() })
     }
 
+    /// Compiles the objects that a cluster has, as its control plane does.
+    pub fn of_cluster(objects: &[serde_json::Value], options: Options) -> Self {
+        let mut compiler = Compiler::new(options);
+        let mut diagnostics = Vec::new();
+        let mut found = Vec::new();
+        for object in objects {
+            let parsed = lateen_api::parse_json(object, "the cluster");
+            diagnostics.extend(parsed.diagnostics);
+            found.extend(parsed.objects);
+        }
+        let upserts = found.into_iter().map(|object| Change::Upsert(Arc::new(object)));
+        let changes = compiler.apply(upserts);
+        diagnostics.extend(changes.diagnostics);
+        Self { compiler, diagnostics, plans: BTreeMap::new() }
+    }
+
     /// Says on standard error which objects were left out, since an answer without them may
     /// surprise.
     pub fn warn(&self) {

@@ -7,6 +7,10 @@ without waiting for the webhook. */}}
 {{- $discovery := printf "istiod%s.%s.svc:15012" (include "lateen.suffix" .root) $namespace }}
 {{- $trustDomain := default "cluster.local" .root.Values.meshConfig.trustDomain }}
 {{- $level := ternary "warn" $global.proxy.logLevel (eq $global.proxy.logLevel "warning") }}
+{{- $config := deepCopy (default dict .root.Values.meshConfig.defaultConfig) }}
+{{- if and (not $config.discoveryAddress) (ne $discovery "istiod.istio-system.svc:15012") }}
+{{- $_ := set $config "discoveryAddress" $discovery }}
+{{- end }}
 {{- $ports := list }}
 {{- range .gateway.ports }}
 {{- $ports = append $ports (dict "name" .name "containerPort" .targetPort "protocol" (default "TCP" .protocol)) }}
@@ -14,8 +18,8 @@ without waiting for the webhook. */}}
 - name: istio-proxy
   image: {{ include "lateen.image" (dict "root" .root "image" (ternary $global.proxy.envoyImage $global.proxy.image (eq $engine "envoy"))) | quote }}
   imagePullPolicy: {{ $global.imagePullPolicy }}
+  args: [router]
   env:
-  - {name: LATEEN_ROLE, value: gateway}
   - {name: LATEEN_ENGINE, value: {{ $engine }}}
   {{- if eq $engine "envoy" }}
   - {name: LATEEN_LOG, value: info}
@@ -32,7 +36,7 @@ without waiting for the webhook. */}}
   - {name: HOST_IP, valueFrom: {fieldRef: {fieldPath: status.hostIP}}}
   - {name: ISTIO_META_NODE_NAME, valueFrom: {fieldRef: {fieldPath: spec.nodeName}}}
   - {name: ISTIO_CPU_LIMIT, valueFrom: {resourceFieldRef: {resource: limits.cpu}}}
-  - {name: PROXY_CONFIG, value: {{ dict "discoveryAddress" $discovery | toJson | quote }}}
+  - {name: PROXY_CONFIG, value: {{ toJson $config | quote }}}
   - {name: ISTIO_META_POD_PORTS, value: {{ toJson $ports | quote }}}
   - {name: ISTIO_META_APP_CONTAINERS, value: ""}
   - {name: ISTIO_META_CLUSTER_ID, value: {{ $global.multiCluster.clusterName | quote }}}
@@ -44,6 +48,9 @@ without waiting for the webhook. */}}
   - {name: ISTIO_META_OWNER, value: {{ printf "kubernetes://apis/apps/v1/namespaces/%s/deployments/%s" $namespace .name | quote }}}
   - {name: ISTIO_META_MESH_ID, value: {{ default $trustDomain $global.meshID | quote }}}
   - {name: TRUST_DOMAIN, value: {{ $trustDomain | quote }}}
+  {{- range $name, $value := $config.proxyMetadata }}
+  - {name: {{ $name }}, value: {{ $value | quote }}}
+  {{- end }}
   {{- range $name, $value := .gateway.env }}
   - {name: {{ $name }}, value: {{ $value | quote }}}
   {{- end }}
