@@ -14,11 +14,13 @@
 //! - [`iptables`]: rules as `iptables-restore` reads them; `iptables-save` compared, replaced, cleaned.
 //! - [`nftables`]: rules as `nft` reads them; its listing compared, replaced, cleaned.
 //! - [`standing`]: how what is there stands to what is wanted.
-//! - [`routes`]: the addresses, policy rules and routes that stand beside the packet filter.
+//! - [`routes`]: the addresses, policy rules and routes that stand beside the packet filter;
+//!   [`netlink`]: the same as messages of the kernel's.
 
 pub mod host;
 pub mod iptables;
 pub mod model;
+pub mod netlink;
 pub mod nftables;
 pub mod pod;
 pub mod routes;

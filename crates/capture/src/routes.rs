@@ -33,7 +33,8 @@ pub enum Entry {
     },
 }
 
-/// Arguments of `ip`.
+/// Arguments of `ip` that stand for an entry where it is printed; the kernel is asked by
+/// [`crate::netlink`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Command(pub Vec<String>);
 
@@ -73,36 +74,6 @@ impl Entry {
         self.command("del")
     }
 
-    /// Prints what is there of its kind.
-    #[must_use]
-    pub fn show(self) -> Command {
-        match self {
-            Self::Address => command(Family::V6, ["addr", "show", "dev", "lo"]),
-            Self::Rule { family, .. } => command(family, ["rule", "show"]),
-            Self::Route { family, .. } => command(family, ["route", "show", "table", "all"]),
-        }
-    }
-
-    /// Whether what [`Entry::show`] printed has it.
-    #[must_use]
-    pub fn is_in(self, shown: &str) -> bool {
-        shown.lines().any(|line| match self {
-            Self::Address => follows(line, "inet6", &format!("{PASSTHROUGH_V6}/128")),
-            Self::Rule { mark, table, .. } => {
-                follows(line, "from", "all")
-                    && (follows(line, "fwmark", &format!("{mark:#x}"))
-                        || follows(line, "fwmark", &mark.to_string()))
-                    && follows(line, "lookup", &table.to_string())
-            }
-            Self::Route { table, .. } => {
-                let everything = ["local default", "local 0.0.0.0/0", "local ::/0"];
-                everything.iter().any(|start| line.trim_start().starts_with(start))
-                    && follows(line, "dev", "lo")
-                    && follows(line, "table", &table.to_string())
-            }
-        })
-    }
-
     fn command(self, verb: &str) -> Command {
         match self {
             Self::Address => {
@@ -123,12 +94,6 @@ impl Entry {
 fn command<const N: usize>(family: Family, words: [&str; N]) -> Command {
     let version = (family == Family::V6).then_some("-6");
     Command(version.into_iter().chain(words).map(str::to_owned).collect())
-}
-
-/// Whether one word of a line comes directly after another.
-fn follows(line: &str, word: &str, next: &str) -> bool {
-    let words: Vec<&str> = line.split_whitespace().collect();
-    words.windows(2).any(|pair| pair == [word, next])
 }
 
 #[cfg(test)]
@@ -164,20 +129,5 @@ mod tests {
                 "ip -6 rule add fwmark 1337 lookup 133",
             ]
         );
-    }
-
-    #[test]
-    fn an_entry_is_found_in_what_ip_prints() {
-        let rules = "0:\tfrom all lookup local\n32765:\tfrom all fwmark 0x539 lookup 133\n";
-        let routes =
-            "local default dev lo table 133 scope host \nlocal 10.0.0.1 dev eth0 table local\n";
-        let (family, table) = (Family::V4, 133);
-        assert!(Entry::Rule { family, mark: 1337, table }.is_in(rules));
-        assert!(!Entry::Rule { family, mark: 1338, table }.is_in(rules));
-        assert!(!Entry::Rule { family, mark: 1337, table: 13 }.is_in(rules));
-        assert!(Entry::Route { family, table }.is_in(routes));
-        assert!(!Entry::Route { family, table: 134 }.is_in(routes));
-        assert!(Entry::Address.is_in("    inet6 ::6/128 scope global \n"));
-        assert!(!Entry::Address.is_in("    inet6 ::1/128 scope host \n"));
     }
 }

@@ -7,6 +7,7 @@ mod flags;
 mod machine;
 mod program;
 mod routes;
+mod validate;
 
 use lateen_capture::model::Rule;
 use lateen_capture::settings::{Mode, Outcome, Problems};
@@ -29,7 +30,8 @@ ISTIO_OUTBOUND_IPV4_LOOPBACK_CIDR have no flag. IPv6 is captured where the machi
 address, or has both and --dual-stack is given.
 
 Exit code: 0 when all is done or in place; 1 when a program of the packet filter fails; 2 when a \
-setting is wrong; 126 when `check` finds something else than what is wanted.
+setting is wrong; 126 when `check` finds something else than what is wanted, or `validate` \
+no capture.
 
 Examples:
   lateen capture apply -b '*' -d 15090,15021,15020 -i '*'
@@ -46,6 +48,9 @@ enum Action {
     Apply(Flags),
     /// Say whether the rules are in place, and what is not as wanted.
     Check(Flags),
+    /// Say whether a connection is captured, without privileges: run by the proxy's user, before the
+    /// proxy.
+    Validate(Flags),
     /// Take away all rules that lead to our chains, the chains, and what stands beside them.
     Clean(Flags),
     /// Print what `apply` would run where there is nothing yet.
@@ -54,8 +59,13 @@ enum Action {
 
 /// Runs the command; its exit code.
 pub fn run(arguments: &Arguments) -> anyhow::Result<i32> {
-    let (Action::Apply(flags) | Action::Check(flags) | Action::Clean(flags) | Action::Print(flags)) =
-        &arguments.action;
+    let flags = match &arguments.action {
+        Action::Apply(flags)
+        | Action::Check(flags)
+        | Action::Validate(flags)
+        | Action::Clean(flags)
+        | Action::Print(flags) => flags,
+    };
     let outcome = flags.written()?.read().and_then(|outcome| match arguments.action {
         // What is only printed may be for another machine.
         Action::Print(_) => Ok(outcome),
@@ -78,6 +88,10 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<i32> {
         Action::Print(_) => print(&settings, filter),
         Action::Apply(_) => apply(&settings, filter)?,
         Action::Check(_) => return check(&settings, filter),
+        Action::Validate(_) => {
+            let captured = validate::is_captured(&settings)?;
+            return Ok(if captured { 0 } else { NOT_IN_PLACE });
+        }
         Action::Clean(_) => clean(&settings, filter)?,
     }
     Ok(0)

@@ -11,6 +11,7 @@ use lateen_proxy::settings::{Role, Settings};
 use super::controller::duration;
 use super::logging;
 
+pub mod hooks;
 mod pod;
 
 /// What the command line asks for.

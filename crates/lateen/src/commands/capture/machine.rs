@@ -10,8 +10,8 @@ use lateen_capture::settings::Problems;
 pub(super) fn ipv6(dual_stack: bool) -> bool {
     // Without such a file the kernel does not have the family.
     let text = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
-    let v4 = host::has_ipv4_address(&text("/proc/net/fib_trie"));
-    let v6 = host::has_ipv6_address(&text("/proc/net/if_inet6"));
+    let v4 = host::has_ipv4_address(&text("/proc/thread-self/net/fib_trie"));
+    let v6 = host::has_ipv6_address(&text("/proc/thread-self/net/if_inet6"));
     if v4 && v6 && !dual_stack {
         eprintln!("lateen: note: IPv6 is not captured: --dual-stack is not given");
     }

@@ -1,15 +1,21 @@
-//! What stands beside the packet filter, by `ip`.
+//! What stands beside the packet filter, asked of the kernel.
 
+use anyhow::Context;
 use lateen_capture::Settings;
+use lateen_capture::netlink::{Answer, Ask, answers};
 use lateen_capture::routes::{Command, Entry, entries};
 use lateen_capture::settings::{InboundPorts, Mode};
+use rustix::io::Errno;
+use rustix::net::netlink::SocketAddrNetlink;
+use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
 
-use super::program;
+/// Larger than what the kernel answers at once.
+const LARGEST: usize = 64 * 1024;
 
 /// Adds what is not there yet, and says so.
 pub(super) fn add(settings: &Settings) -> anyhow::Result<()> {
     for entry in missing(settings)? {
-        run(&entry.add())?;
+        carry_out(entry, Ask::Add, &entry.add())?;
     }
     Ok(())
 }
@@ -35,24 +41,47 @@ pub(super) fn remove(settings: &Settings) -> anyhow::Result<()> {
     };
     // Rules lead to the routes: they go first.
     for entry in entries(&all).into_iter().rev() {
-        // Without `ip`, or without IPv6, nothing of the kind can have been added.
+        // Without IPv6 nothing of the kind can have been added.
         if is_there(entry).unwrap_or(false) {
-            run(&entry.remove())?;
+            carry_out(entry, Ask::Remove, &entry.remove())?;
         }
     }
     Ok(())
 }
 
 fn is_there(entry: Entry) -> anyhow::Result<bool> {
-    Ok(entry.is_in(&ip(&entry.show())?))
+    let mut found = false;
+    ask(entry, Ask::List, |item| found |= entry.is(item))
+        .with_context(|| format!("cannot see whether this is done: {}", entry.add()))?;
+    Ok(found)
 }
 
-fn run(command: &Command) -> anyhow::Result<()> {
-    println!("{command}");
-    ip(command).map(drop)
+fn carry_out(entry: Entry, what: Ask, shown: &Command) -> anyhow::Result<()> {
+    println!("{shown}");
+    ask(entry, what, |_| {}).with_context(|| format!("the kernel refuses: {shown}"))
 }
 
-fn ip(command: &Command) -> anyhow::Result<String> {
-    let arguments: Vec<&str> = command.0.iter().map(String::as_str).collect();
-    program::run("ip", &arguments, "")
+/// Asks the kernel and hands out the items of its answer.
+fn ask(entry: Entry, what: Ask, mut each: impl FnMut(&[u8])) -> Result<(), Errno> {
+    let kind = SocketType::RAW;
+    // None stands for NETLINK_ROUTE, the protocol of number 0.
+    let protocol = None;
+    let socket =
+        rustix::net::socket_with(AddressFamily::NETLINK, kind, SocketFlags::CLOEXEC, protocol)?;
+    let kernel = SocketAddrNetlink::new(0, 0);
+    rustix::net::sendto(&socket, &entry.message(what), SendFlags::empty(), &kernel)?;
+    let mut buffer = vec![0; LARGEST];
+    loop {
+        let (received, _) = rustix::net::recv(&socket, buffer.as_mut_slice(), RecvFlags::empty())?;
+        for answer in answers(&buffer[..received]) {
+            match answer {
+                Answer::Item(item) => each(item),
+                Answer::Done => return Ok(()),
+                Answer::Refused(error) => return Err(Errno::from_raw_os_error(error)),
+            }
+        }
+        if received == 0 {
+            return Ok(());
+        }
+    }
 }
