@@ -81,11 +81,8 @@ pub fn inject(request: &Request<'_>, settings: &Settings) -> Result<Injection, E
         if let Some(told) = told {
             set_variables(&mut pod, &[(names::PROMETHEUS.to_owned(), told)]);
         }
-        let port = context.status_port;
+        let port = context.agent_port;
         if port > 0 && probes::wanted(&pod, settings.values.rewrite_probes) {
-            // A port that nobody chose is the mesh's, whatever the chart's value says of capture.
-            let port =
-                if annotation(&pod, names::STATUS_PORT).is_some() { port } else { mesh_port };
             let probers = probes::rewrite(&mut pod, port);
             if !probers.is_empty() {
                 let text = json!(probers).to_string();
@@ -163,6 +160,10 @@ fn context<'a>(
         cluster: cluster.unwrap_or(&values.cluster).to_owned(),
         network: network.unwrap_or(&values.network).to_owned(),
         status_port,
+        agent_port: match annotation(written, names::STATUS_PORT) {
+            Some(_) => status_port,
+            None => settings.mesh.proxy.status_port(),
+        },
         native,
         engine,
         ids: if settings.facts.openshift {
@@ -178,7 +179,8 @@ fn context<'a>(
 fn forget_assigned_user(pod: &mut Value) {
     let user = |container: &Value| container["securityContext"]["runAsUser"].as_i64().unwrap_or(0);
     let containers = items(&pod["spec"], "containers");
-    let application = containers.iter().filter(|one| one["name"] != names::PROXY).map(user).last();
+    let application =
+        containers.iter().filter(|one| one["name"] != names::PROXY).map(user).next_back();
     let proxy = named(containers, names::PROXY).map(user);
     if proxy.is_none() || proxy != application {
         return;
@@ -243,15 +245,22 @@ fn path_variables(request: &Request<'_>, context: &Context<'_>) -> Vec<(String, 
     variables
 }
 
-/// Sets environment variables of the proxy.
+/// Sets environment variables of the proxy; new ones come last.
 fn set_variables(pod: &mut Value, variables: &[(String, String)]) {
     for list in ["initContainers", "containers"] {
         for container in crate::json::items_mut(&mut pod["spec"], list) {
-            if container["name"] != names::PROXY || container["env"].is_null() {
+            if container["name"] != names::PROXY {
                 continue;
             }
+            let Some(environment) = container.get_mut("env").and_then(Value::as_array_mut) else {
+                continue;
+            };
             for (name, value) in variables {
-                merge(container, &json!({"env": [{"name": name, "value": value}]}));
+                let variable = json!({"name": name, "value": value});
+                match environment.iter_mut().find(|known| known["name"] == *name) {
+                    Some(known) => *known = variable,
+                    None => environment.push(variable),
+                }
             }
         }
     }

@@ -5,6 +5,7 @@ use serde_json::Value;
 use crate::json::{items, named};
 use crate::names;
 
+#[derive(Clone, Copy)]
 enum Place {
     First,
     Last,

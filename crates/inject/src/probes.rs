@@ -118,18 +118,19 @@ pub(crate) fn restore(pod: &mut Value, probers: &Probers) {
     for field in ["containers", "initContainers"] {
         for container in items_mut(&mut pod["spec"], field) {
             for (probe, _) in PROBES {
-                container.get_mut(probe).map(|probe| restore_probe(probe, probers));
+                restore_probe(container.get_mut(probe), probers);
             }
             if let Some(lifecycle) = container.get_mut("lifecycle") {
                 for (hook, _) in HOOKS {
-                    lifecycle.get_mut(hook).map(|hook| restore_probe(hook, probers));
+                    restore_probe(lifecycle.get_mut(hook), probers);
                 }
             }
         }
     }
 }
 
-fn restore_probe(probe: &mut Value, probers: &Probers) {
+fn restore_probe(probe: Option<&mut Value>, probers: &Probers) {
+    let Some(probe) = probe else { return };
     let prober = probe["httpGet"]["path"].as_str().and_then(|path| probers.get(path)).cloned();
     let (Some(prober), Some(members)) = (prober, probe.as_object_mut()) else { return };
     let handler = HANDLERS.into_iter().find(|kind| prober[*kind].is_object());

@@ -49,8 +49,11 @@ pub(crate) struct Context<'a> {
     /// Empty: none.
     pub(crate) network: String,
     pub(crate) traffic: Traffic,
-    /// 0: there is none.
+    /// Which port counts as the one for health, and is not captured; 0: there is none.
     pub(crate) status_port: u16,
+    /// Where the proxy answers probes and scrapes: what the pod's annotation says, else the mesh's
+    /// settings. The chart's value for [`Context::status_port`] does not move it, as in Istio.
+    pub(crate) agent_port: u16,
     /// Whether the sidecar is an init container that stays.
     pub(crate) native: bool,
     pub(crate) engine: Engine,

@@ -23,7 +23,7 @@ fn injected(pod: &Value) -> Injection {
     injected_with(&settings(json!({})), pod).expect("it can be injected")
 }
 
-fn pod(annotations: Value) -> Value {
+fn pod(annotations: &Value) -> Value {
     json!({
         "apiVersion": "v1",
         "kind": "Pod",
@@ -67,7 +67,7 @@ fn a_mistake_in_an_annotation_is_told_with_its_place() {
         (names::TEMPLATES, "sidecar,mine", "no template \"mine\"; there are sidecar, gateway"),
         (names::TEMPLATES, "grpc-agent", "\"grpc-agent\" is not offered"),
     ] {
-        let error = injected_with(&settings(json!({})), &pod(json!({ name: value })));
+        let error = injected_with(&settings(json!({})), &pod(&json!({ name: value })));
         let error = error.expect_err(name);
         assert!(error.contains(name), "{name}: {error}");
         assert!(error.contains(expected), "{name}: {error}");
@@ -76,7 +76,7 @@ fn a_mistake_in_an_annotation_is_told_with_its_place() {
 
 #[test]
 fn what_is_not_honoured_is_warned_about() {
-    let injection = injected(&pod(json!({
+    let injection = injected(&pod(&json!({
         "sidecar.istio.io/statsInclusionPrefixes": "cluster",
         "sidecar.istio.io/componentLogLevel": "rbac:debug",
         "sidecar.istio.io/agentLogLevel": "default:debug",
@@ -97,13 +97,13 @@ fn what_is_not_honoured_is_warned_about() {
         assert_eq!(found, 1, "{part} in {:#?}", injection.warnings);
     }
     assert_eq!(injection.warnings.len(), 6, "{:#?}", injection.warnings);
-    assert_eq!(injected(&pod(json!({}))).warnings, Vec::<String>::new());
+    assert_eq!(injected(&pod(&json!({}))).warnings, Vec::<String>::new());
 }
 
 #[test]
 fn the_engine_chooses_the_image() {
     let proxy = |settings: &Settings, annotations: Value| {
-        let injection = injected_with(settings, &pod(annotations)).expect("it can be injected");
+        let injection = injected_with(settings, &pod(&annotations)).expect("it can be injected");
         container(&injection.pod, "istio-proxy")["image"].clone()
     };
     let tagged = |image: &str| format!("ghcr.io/lateen/{image}:{}", env!("CARGO_PKG_VERSION"));
@@ -114,7 +114,7 @@ fn the_engine_chooses_the_image() {
     assert_eq!(proxy(&envoy, json!({})), tagged("lateen-proxy-envoy"));
     assert_eq!(proxy(&envoy, json!({names::ENGINE: "native"})), tagged("lateen-proxy"));
     assert_eq!(proxy(&native, json!({names::PROXY_IMAGE: "r.io/my/proxy:2"})), "r.io/my/proxy:2");
-    let injection = injected(&pod(json!({names::ENGINE: "envoy", names::LOG_LEVEL: "debug"})));
+    let injection = injected(&pod(&json!({names::ENGINE: "envoy", names::LOG_LEVEL: "debug"})));
     assert_eq!(variable(&injection.pod, "LATEEN_ENGINE"), "envoy");
     assert_eq!(variable(&injection.pod, "LATEEN_ENVOY_LOG_LEVEL"), "debug");
     assert_eq!(variable(&injection.pod, "LATEEN_LOG"), "info");
@@ -122,7 +122,7 @@ fn the_engine_chooses_the_image() {
 
 #[test]
 fn probes_of_all_kinds_go_through_the_proxy() {
-    let mut pod = pod(json!({}));
+    let mut pod = pod(&json!({}));
     pod["spec"]["containers"][0] = json!({
         "name": "app",
         "image": "app:1",
@@ -155,7 +155,7 @@ fn probes_of_all_kinds_go_through_the_proxy() {
 #[test]
 fn the_applications_metrics_are_merged() {
     let scraped = json!({"prometheus.io/port": "9090", "prometheus.io/scrape": "true"});
-    let injected = injected(&pod(scraped)).pod;
+    let injected = injected(&pod(&scraped)).pod;
     let annotations = &injected["metadata"]["annotations"];
     assert_eq!(annotations["prometheus.io/port"], "15020");
     assert_eq!(annotations["prometheus.io/path"], "/stats/prometheus");
@@ -164,11 +164,11 @@ fn the_applications_metrics_are_merged() {
     assert_eq!(told, json!({"port": "9090", "scrape": "true"}));
 
     let apart = json!({"prometheus.io/port": "9090", names::MERGE_METRICS: "false"});
-    let injected = crate::injected(&pod(apart)).pod;
+    let injected = crate::injected(&pod(&apart)).pod;
     assert_eq!(injected["metadata"]["annotations"]["prometheus.io/port"], "9090");
     assert_eq!(variable(&injected, names::PROMETHEUS), Value::Null);
 
-    let own = pod(json!({"prometheus.io/port": "15090"}));
+    let own = pod(&json!({"prometheus.io/port": "15090"}));
     let error = injected_with(&settings(json!({})), &own).expect_err("a port of the proxy");
     assert!(error.contains("prometheus.io/port"), "{error}");
 }
@@ -187,7 +187,7 @@ fn the_path_and_the_label_say_which_network() {
         inject(&request, &values).expect("it can be injected").pod
     };
     let path = lateen_inject::path::variables("/inject/cluster/west/net/path/EXTRA/x");
-    let plain = pod(json!({}));
+    let plain = pod(&json!({}));
     let injected = with(&plain, &[]);
     assert_eq!(injected["metadata"]["labels"][names::NETWORK], "values");
     let injected = with(&plain, &path);
@@ -207,7 +207,7 @@ fn a_proxy_that_holds_the_application_stands_first() {
     let mut settings =
         settings(json!({"global": {"proxy": {"holdApplicationUntilProxyStarts": true}}}));
     settings.facts.native_sidecars = false;
-    let injected = injected_with(&settings, &pod(json!({}))).expect("it can be injected").pod;
+    let injected = injected_with(&settings, &pod(&json!({}))).expect("it can be injected").pod;
     assert_eq!(injected["spec"]["containers"][0]["name"], "istio-proxy");
     let hook = &container(&injected, "istio-proxy")["lifecycle"]["postStart"]["exec"]["command"];
     assert_eq!(*hook, json!(["lateen-proxy", "wait", "--port", "15020"]));
@@ -218,7 +218,7 @@ fn a_revision_has_its_own_control_plane() {
     let facts = Facts { revision: "canary".to_owned(), ..Facts::default() };
     let none = json!({});
     let settings = Settings::from_json(json!({}), &none, json!({}), facts).expect("good settings");
-    let injected = injected_with(&settings, &pod(json!({}))).expect("it can be injected").pod;
+    let injected = injected_with(&settings, &pod(&json!({}))).expect("it can be injected").pod;
     assert_eq!(variable(&injected, "CA_ADDR"), "istiod-canary.istio-system.svc:15012");
     let config = variable(&injected, "PROXY_CONFIG");
     let config: Value = serde_json::from_str(config.as_str().expect("settings")).expect("JSON");
@@ -228,7 +228,7 @@ fn a_revision_has_its_own_control_plane() {
 
 #[test]
 fn a_container_that_waits_for_a_template_in_vain_is_refused() {
-    let mut pod = pod(json!({names::TEMPLATES: "mine"}));
+    let mut pod = pod(&json!({names::TEMPLATES: "mine"}));
     let containers = pod["spec"]["containers"].as_array_mut().expect("containers");
     containers.push(json!({"name": "istio-proxy", "image": "auto"}));
     let templates = json!({"sidecarInjectorWebhook": {"templates": {"mine": "metadata: {}\n"}}});
@@ -240,7 +240,7 @@ fn a_container_that_waits_for_a_template_in_vain_is_refused() {
 fn templates_see_the_pod_and_fail_with_their_place() {
     let with = |template: &str| {
         let values = json!({"sidecarInjectorWebhook": {"templates": {"mine": template}}});
-        injected_with(&settings(values), &pod(json!({names::TEMPLATES: "mine", "a/b": "c"})))
+        injected_with(&settings(values), &pod(&json!({names::TEMPLATES: "mine", "a/b": "c"})))
     };
     let template = r#"
 metadata:

@@ -5,6 +5,7 @@ pub mod capture;
 pub mod controller;
 pub mod crds;
 pub mod explain;
+pub mod inject;
 mod logging;
 mod offline;
 pub mod proxy;

@@ -36,6 +36,8 @@ enum Command {
     Proxy(commands::proxy::Arguments),
     /// Say what is wrong with the objects in files and folders.
     Validate(commands::validate::Arguments),
+    /// Give the pods of objects in files their sidecar, as the control plane's webhook does.
+    Inject(commands::inject::Arguments),
     /// Print the custom resource definitions.
     Crds(commands::crds::Arguments),
     /// Say where a request would go, who decided it, and why nothing else did.
@@ -81,6 +83,7 @@ fn run(command: Command) -> anyhow::Result<i32> {
     match command {
         Command::Proxy(arguments) => commands::proxy::run(arguments),
         Command::Validate(arguments) => commands::validate::run(&arguments),
+        Command::Inject(arguments) => commands::inject::run(&arguments),
         Command::Crds(arguments) => commands::crds::run(&arguments),
         Command::Explain(arguments) => commands::explain::run(&arguments),
         Command::Addresses(arguments) => commands::addresses::run(&arguments),

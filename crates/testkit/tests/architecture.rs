@@ -144,6 +144,7 @@ fn decisions_take_time_randomness_and_names_by_argument() {
     absent("envoy", &forbidden, "the lowering has no clock, no randomness and no I/O");
     absent("capture", &forbidden, "rules are rendered from settings and texts alone");
     absent("capture", &["std::process", "println!"], "who runs programs is `lateen capture`");
+    absent("inject", &forbidden, "a pod is injected by settings and its own words alone");
 }
 
 #[test]

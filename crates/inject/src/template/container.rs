@@ -178,7 +178,7 @@ fn lifecycle(context: &Context<'_>) -> Option<Value> {
     if !given.is_null() {
         return Some(given.clone());
     }
-    let port = context.status_port;
+    let port = context.agent_port;
     if port == 0 {
         return None;
     }
@@ -316,8 +316,8 @@ fn proxy_config(context: &Context<'_>) -> Value {
     if let Some(address) = address.or_else(|| unset.then(|| discovery(context))) {
         proxy = proxy.with_field("discoveryAddress", json!(address));
     }
-    if context.status_port != proxy.status_port() {
-        proxy = proxy.with_field("statusPort", json!(context.status_port));
+    if context.agent_port != proxy.status_port() {
+        proxy = proxy.with_field("statusPort", json!(context.agent_port));
     }
     proxy.differences()
 }

@@ -110,11 +110,11 @@ fn proxy_mounts(revocations: Option<&str>) -> Vec<Value> {
     mounts
 }
 
+/// What an annotation says, by name.
+type Named = Vec<(String, Map<String, Value>)>;
+
 /// What an annotation says by name, sorted.
-fn by_name(
-    context: &Context<'_>,
-    name: &'static str,
-) -> Result<Vec<(String, Map<String, Value>)>, Error> {
+fn by_name(context: &Context<'_>, name: &'static str) -> Result<Named, Error> {
     let setting = Setting::new(context.pod, name, "", "{}");
     let mut entries = Vec::new();
     for (volume, value) in setting.object()? {

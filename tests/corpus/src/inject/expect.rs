@@ -148,7 +148,8 @@ impl Comparison {
         self.equal("resources", &amounts(&expected["resources"]), &amounts(&seen["resources"]));
         self.contains("securityContext", &expected["securityContext"], &seen["securityContext"]);
         self.contains("ports", &expected["ports"], &seen["ports"]);
-        let probers = |variables: &Map<String, Value>| parsed(variables.get(names::PROBERS));
+        let probers =
+            |variables: &Map<String, Value>| without_nulls(&parsed(variables.get(names::PROBERS)));
         let wanted = probers(&members(&expected["env"]));
         self.equal("probers", &wanted, &probers(&literals(seen)));
         // A pod that comes injected keeps the probes of its older proxy in Istio.
@@ -218,6 +219,19 @@ fn parsed(value: Option<&Value>) -> Value {
         Some(Value::String(text)) => serde_json::from_str(text).unwrap_or_default(),
         Some(value) => value.clone(),
         None => Value::Null,
+    }
+}
+
+/// Go writes some fields that are not set as null.
+fn without_nulls(value: &Value) -> Value {
+    match value {
+        Value::Object(members) => {
+            let set = members.iter().filter(|(_, value)| !value.is_null());
+            set.map(|(key, value)| (key.clone(), without_nulls(value)))
+                .collect::<Map<_, _>>()
+                .into()
+        }
+        other => other.clone(),
     }
 }
 
