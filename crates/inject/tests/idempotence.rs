@@ -144,7 +144,7 @@ fn settings(cni: bool, hold: bool) -> Settings {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(512))]
+    #![proptest_config(ProptestConfig::with_cases(256))]
 
     #[test]
     fn twice_is_once(pod in pods(), cni in any::<bool>(), hold in any::<bool>()) {
