@@ -5,11 +5,13 @@
 //!
 //! - [`commands`]: one module for each command.
 //! - [`demo`]: a whole mesh on loopback, and the checks that hold it to its promises.
+//! - [`plugin`]: the program as `kubectl lateen`.
 //! - [`output`]: text for people, JSON for scripts.
 
 pub mod commands;
 pub mod demo;
 pub mod output;
+pub mod plugin;
 
 use std::process::ExitCode;
 

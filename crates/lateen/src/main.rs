@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::{Parser, Subcommand};
-use lateen::{commands, demo};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use lateen::{commands, demo, plugin};
 
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
@@ -17,6 +17,8 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 #[command(after_help = "\
 Examples:
   lateen demo                                   a whole mesh on loopback
+  lateen install                                the mesh in a cluster
+  lateen check                                  how it is there
   lateen validate mesh/                         what is wrong with a folder of YAML
   lateen explain --dir mesh --from shop/visitor GET http://catalog/
   lateen controller --dir mesh --listen 127.0.0.1:15012 --state state
@@ -46,6 +48,16 @@ enum Command {
     Addresses(commands::addresses::Arguments),
     /// Lead a pod's traffic through its proxy: the packet filter's rules.
     Capture(commands::capture::Arguments),
+    /// Install the mesh into a cluster.
+    Install(commands::install::Arguments),
+    /// Bring an installation to this program's version.
+    Upgrade(commands::install::UpgradeArguments),
+    /// Take an installation away.
+    Uninstall(commands::uninstall::Arguments),
+    /// Say whether a cluster can be installed into, how an installation is, and which pods lack a sidecar.
+    Check(commands::check::Arguments),
+    /// Print what a pod's proxy runs on.
+    ProxyConfig(commands::proxy_config::Arguments),
     /// Say what each connected proxy runs on.
     ProxyStatus(commands::proxy_status::Arguments),
     /// Become another program that ends with its parent.
@@ -75,7 +87,12 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    lateen::end(run(Cli::parse().command))
+    let command = plugin::named(Cli::command(), std::env::args_os().next().as_deref());
+    let matches = command.get_matches();
+    match Cli::from_arg_matches(&matches) {
+        Ok(cli) => lateen::end(run(cli.command)),
+        Err(error) => error.exit(),
+    }
 }
 
 /// Runs a command to its end; its exit code.
@@ -94,6 +111,17 @@ fn run(command: Command) -> anyhow::Result<i32> {
         Command::Demo(arguments) => single_threaded()?.block_on(demo::run(arguments)),
         Command::Controller(arguments) => {
             multi_threaded()?.block_on(commands::controller::run(arguments))
+        }
+        Command::Install(arguments) => single_threaded()?.block_on(commands::install::run(arguments)),
+        Command::Upgrade(arguments) => {
+            single_threaded()?.block_on(commands::install::upgrade(arguments))
+        }
+        Command::Uninstall(arguments) => {
+            single_threaded()?.block_on(commands::uninstall::run(arguments))
+        }
+        Command::Check(arguments) => single_threaded()?.block_on(commands::check::run(arguments)),
+        Command::ProxyConfig(arguments) => {
+            single_threaded()?.block_on(commands::proxy_config::run(arguments))
         }
         Command::ProxyStatus(arguments) => {
             single_threaded()?.block_on(commands::proxy_status::run(arguments))

@@ -36,6 +36,7 @@ fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
         ("lateen-agent", &["lateen-mesh", "lateen-xds", "lateen-identity", "lateen-proxy"]),
         ("lateen-capture", &[]),
         ("lateen-template", &[]),
+        ("lateen-install", &["lateen-api", "lateen-template"]),
         ("lateen-inject", &["lateen-api", "lateen-template"]),
     ])
 }
