@@ -3,7 +3,8 @@
 //! | port | who asks | what |
 //! | --- | --- | --- |
 //! | 15021 | the kubelet | `/healthz/ready` |
-//! | 15020 | Prometheus | `/stats/prometheus`: the agent's metrics and Istio's standard ones, then Envoy's |
+//! | 15020 | Prometheus | `/stats/prometheus`: the agent's metrics and Istio's standard ones, then Envoy's, then the application's |
+//! | | the kubelet | `/app-health/…`, `/app-lifecycle/…`: the application's probes |
 //!
 //! The admin page (15000) is Envoy's own.
 
@@ -14,13 +15,14 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE};
-use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use lateen_proxy::certificates::Certificates;
+use lateen_proxy::pod::Pod;
 use lateen_proxy::telemetry::Telemetry;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
@@ -67,6 +69,8 @@ pub struct Endpoints {
     pub telemetry: Arc<Telemetry>,
     /// Envoy's own page.
     pub envoy: EnvoyAdmin,
+    /// What others ask the application through the agent.
+    pub pod: Arc<Pod>,
     /// Where orders go.
     pub orders: mpsc::UnboundedSender<Order>,
 }
@@ -83,7 +87,7 @@ enum Endpoint {
 impl Endpoint {
     /// What a path means on a port. What changes something is for the pod itself, as in Istio.
     fn at(port: Port, path: &str, remote: SocketAddr) -> Option<Self> {
-        let near = remote.ip().is_loopback();
+        let near = remote.ip().to_canonical().is_loopback();
         match (port, path) {
             (_, "/healthz/ready") => Some(Self::Ready),
             (Port::Metrics, "/stats/prometheus" | "/metrics") => Some(Self::Metrics),
@@ -139,6 +143,11 @@ impl Endpoints {
         remote: SocketAddr,
         request: &Request<Incoming>,
     ) -> Response<Full<Bytes>> {
+        if port == Port::Metrics
+            && let Some(answered) = self.pod.probe(request.uri().path(), request.headers()).await
+        {
+            return response(answered.status, TEXT, answered.body);
+        }
         let Some(endpoint) = Endpoint::at(port, request.uri().path(), remote) else {
             return text(StatusCode::NOT_FOUND, "there is no such endpoint\n");
         };
@@ -150,7 +159,9 @@ impl Endpoints {
                 None => text(StatusCode::OK, "LIVE\n"),
                 Some(why) => text(StatusCode::SERVICE_UNAVAILABLE, &format!("{why}\n")),
             },
-            Endpoint::Metrics => response(StatusCode::OK, METRICS, self.metrics().await),
+            Endpoint::Metrics => {
+                response(StatusCode::OK, METRICS, self.metrics(request.headers()).await)
+            }
             Endpoint::Drain => self.order(Order::Drain),
             Endpoint::Quit => self.order(Order::Quit),
         }
@@ -186,9 +197,9 @@ impl Endpoints {
         None
     }
 
-    /// The agent's metrics, Istio's standard ones, and Envoy's own if they can be had: a failing part
-    /// does not take the others with it.
-    async fn metrics(&self) -> Bytes {
+    /// The agent's metrics, Istio's standard ones, and Envoy's own and the application's if they can be
+    /// had: a failing part does not take the others with it.
+    async fn metrics(&self, headers: &HeaderMap) -> Bytes {
         let envoy = match self.envoy.get("/stats/prometheus").await {
             Ok(page) => page,
             Err(error) => {
@@ -208,6 +219,7 @@ impl Endpoints {
         page.extend(self.telemetry.expose_standard());
         let mut page = page.into_bytes();
         page.extend_from_slice(&envoy);
+        page.extend_from_slice(&self.pod.metrics(headers).await.unwrap_or_default());
         page.into()
     }
 

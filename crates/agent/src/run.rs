@@ -2,7 +2,7 @@
 
 use std::hash::{BuildHasher, RandomState};
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
 use lateen_mesh::address::decode_address;
@@ -136,7 +136,7 @@ impl Agent {
         self.serve_envoy(&folder, facts.clone())?;
 
         let Some(known) = first(&mut facts, &mut inbox).await else { return Ok(()) };
-        let places = Places::of(&known, self.settings.proxy.local);
+        let places = Places::of(&known, &self.settings.proxy);
         let identity = Identity::new(&self.settings, &known);
         for problem in self.telemetry.configure(identity.own, &v1::AccessLog::default()) {
             tracing::warn!(%problem);
@@ -159,6 +159,7 @@ impl Agent {
         let supervisor = Supervisor {
             admin: EnvoyAdmin::new(admin),
             status: Arc::clone(&self.status),
+            linger: self.settings.proxy.timeouts.linger,
             drain: self.settings.proxy.timeouts.drain,
         };
         let ended = supervisor.run(&launch, &mut inbox, random).await;
@@ -202,6 +203,7 @@ impl Agent {
             certificates: Arc::clone(&self.certificates),
             telemetry: Arc::clone(&self.telemetry),
             envoy,
+            pod: Arc::clone(&self.settings.proxy.pod),
             orders,
         });
         let ports = self.settings.proxy.ports;
@@ -218,15 +220,18 @@ impl Agent {
 
 impl Places {
     /// In local mode everything is at the workload's own place, as with a native proxy.
-    fn of(facts: &Facts, local: bool) -> Self {
+    fn of(facts: &Facts, settings: &lateen_proxy::settings::Settings) -> Self {
         match decode_address(&facts.inbound.local_base) {
-            Some(IpAddr::V4(base)) if local => {
+            Some(IpAddr::V4(base)) if settings.local => {
                 let own = IpAddr::V4(local::address(base, local::SIDECAR));
                 Self { open: own, closed: own }
             }
             _ => Self {
-                open: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
-                closed: IpAddr::V4(Ipv4Addr::LOCALHOST),
+                open: settings.open,
+                closed: match settings.open {
+                    IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+                    IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+                },
             },
         }
     }
@@ -239,7 +244,10 @@ impl Places {
 /// Where a listener is dialled from the same machine.
 fn reachable(mut address: SocketAddr) -> SocketAddr {
     if address.ip().is_unspecified() {
-        address.set_ip(Ipv4Addr::LOCALHOST.into());
+        address.set_ip(match address {
+            SocketAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+            SocketAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+        });
     }
     address
 }

@@ -68,7 +68,10 @@ pub struct Supervisor {
     pub admin: EnvoyAdmin,
     /// Where it is told how Envoy stands.
     pub status: Arc<Status>,
-    /// How long connections may take to end.
+    /// How long Envoy goes on serving what is new after the start of a drain, telling it not to come
+    /// back: others hear of the drain later.
+    pub linger: Duration,
+    /// How long connections may take to end from then on.
     pub drain: Duration,
 }
 
@@ -167,8 +170,12 @@ impl Supervisor {
             tokio::select! {
                 ended = child.wait() => break End::Crashed(describe(ended)),
                 order = orders.recv() => {
+                    let lingers = !self.status.is_draining();
                     self.begin_drain().await;
                     if order != Some(Order::Drain) {
+                        if lingers {
+                            tokio::time::sleep(self.linger).await;
+                        }
                         self.finish(&mut child).await;
                         break End::Asked;
                     }

@@ -57,7 +57,7 @@ pub struct Arguments {
     telemetry: bool,
     /// Envoy's log level (engine `envoy` only): trace, debug, info, warning, error, critical, off.
     /// Default: warning.
-    #[arg(long, value_name = "LEVEL")]
+    #[arg(long, value_name = "LEVEL", env = "LATEEN_ENVOY_LOG_LEVEL", hide_env_values = true)]
     envoy_log_level: Option<String>,
     /// Worker threads. Default: 2; in a pod concurrency of PROXY_CONFIG, else its limit of processors.
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=256))]
@@ -145,10 +145,17 @@ pub fn run(arguments: Arguments) -> anyhow::Result<i32> {
             settings.handover.is_none(),
             "--handover is for the native proxy: an Envoy is not replaced in place"
         );
+        anyhow::ensure!(
+            !settings.transparent,
+            "TPROXY is for the native proxy: Envoy is captured by REDIRECT only"
+        );
         let path = std::env::var_os("PATH");
         let envoy = lateen_agent::version::find(arguments.envoy_binary, path.as_deref())?;
         let mut agent = lateen_agent::Settings::new(settings, envoy);
         agent.telemetry = arguments.telemetry;
+        // In a pod this is the folder that may be written.
+        let folder = PathBuf::from("/etc/istio/proxy");
+        agent.run = Some(folder).filter(|folder| !agent.proxy.local && folder.is_dir());
         agent.envoy_log_level = arguments
             .envoy_log_level
             .or(arguments.istio.proxy_log_level)

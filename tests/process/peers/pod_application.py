@@ -1,0 +1,44 @@
+"""An application in a pod: HTTP on 8080, which answers with the client's address and the identity that
+the proxy tells, or with metrics under /own-metrics; and TCP on 9090, where it speaks first.
+"""
+
+import http.server
+import socket
+import threading
+
+accepted = 0
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self):
+        identity = self.headers.get("x-forwarded-client-cert", "-")
+        text = f"{self.client_address[0]} {identity}\n"
+        if self.path == "/own-metrics":
+            text = f"# TYPE own_connections gauge\nown_connections {accepted}\n# EOF\n"
+        body = text.encode()
+        self.send_response(200)
+        self.send_header("content-type", "text/plain")
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *arguments):
+        pass
+
+
+def speak_first():
+    global accepted
+    listener = socket.create_server(("0.0.0.0", 9090))
+    while True:
+        connection, client = listener.accept()
+        accepted += 1
+        connection.sendall(f"hello {client[0]}\n".encode())
+        connection.close()
+
+
+threading.Thread(target=speak_first, daemon=True).start()
+server = http.server.ThreadingHTTPServer(("0.0.0.0", 8080), Handler)
+print("ready", flush=True)
+server.serve_forever()

@@ -1,0 +1,369 @@
+//! Pods whose traffic is captured: two network namespaces with the real rules, an application and a
+//! proxy each, started with nothing but the variables and files of an injected pod, and the control
+//! plane on a bridge between them. The same through the native proxy and through stock Envoy.
+//!
+//! Network namespaces need root. Without it these tests say so and end.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::Context;
+use lateen_testkit::mesh::binary;
+use lateen_testkit::program::{Program, run};
+use lateen_testkit::wait;
+
+const LIMIT: Duration = Duration::from_secs(30);
+/// The node, where the control plane is, and whence the kubelet and strangers ask.
+const NODE: &str = "10.9.0.254";
+/// Users of an application and of a proxy.
+const APPLICATION: &str = "1000";
+const PROXY: &str = "1337";
+
+const MESH: &str = include_str!("../meshes/captured.yaml");
+
+/// A network namespace, for as long as its only process runs.
+struct Namespace(Program);
+
+impl Namespace {
+    fn make(name: &str, folder: &Path) -> anyhow::Result<Self> {
+        let mut command = Command::new("unshare");
+        command.args(["--net", "sleep", "600"]);
+        let holder = Program::start(name, command, folder)?;
+        let of = |process: &str| std::fs::read_link(format!("/proc/{process}/ns/net"));
+        wait::until("the network namespace is made", LIMIT, || {
+            let made = of(&holder.id().to_string())? != of("self")?;
+            anyhow::ensure!(made, "not yet: {}", holder.output());
+            Ok(())
+        })?;
+        Ok(Self(holder))
+    }
+
+    /// A command that runs inside.
+    fn command(&self, words: &[&str]) -> Command {
+        let mut command = Command::new("nsenter");
+        command.arg("--net").args(["--target", &self.0.id().to_string(), "--"]).args(words);
+        command
+    }
+
+    /// The same as a user, who is in the group of that number.
+    fn command_as(&self, user: &str, group: &str, words: &[&str]) -> Command {
+        let become_it = ["setpriv", "--reuid", user, "--regid", group, "--clear-groups"];
+        self.command(&[&become_it, words].concat())
+    }
+
+    fn system(&self, line: &str) -> anyhow::Result<()> {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let output = self.command(&words).output()?;
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        anyhow::ensure!(output.status.success(), "{line}: {text}");
+        Ok(())
+    }
+
+    /// What curl prints: the answer's body, then `<status> <error>`.
+    fn curl(&self, user: &str, arguments: &[&str]) -> anyhow::Result<String> {
+        let curl = ["curl", "-s", "-m", "5", "-w", "%{http_code}"];
+        let output = self.command_as(user, user, &[&curl, arguments].concat()).output()?;
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+}
+
+/// How pods are captured and served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Kind {
+    engine: &'static str,
+    mode: &'static str,
+    /// The proxy's user: in TPROXY mode the group tells whose traffic is the proxy's.
+    user: &'static str,
+}
+
+const NATIVE: Kind = Kind { engine: "native", mode: "REDIRECT", user: PROXY };
+const ENVOY: Kind = Kind { engine: "envoy", ..NATIVE };
+const TRANSPARENT: Kind = Kind { mode: "TPROXY", user: "0", ..NATIVE };
+
+/// A node with two pods.
+struct Bed {
+    /// In the order in which they end.
+    pods: Vec<Pod>,
+    _controller: Program,
+    node: Namespace,
+    folder: tempfile::TempDir,
+}
+
+struct Pod {
+    proxy: Program,
+    application: Program,
+    network: Namespace,
+}
+
+impl Bed {
+    /// `None` where the machine does not let us, and then it is said.
+    fn make(kind: Kind) -> anyhow::Result<Option<Self>> {
+        let (status, text) = run("unshare", ["--net", "true"])?;
+        if !status.success() {
+            eprintln!("not tested: network namespaces cannot be made here: {}", text.trim());
+            return Ok(None);
+        }
+        let folder = tempfile::tempdir()?;
+        // Users of pods read and run what is in it.
+        std::fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o755))?;
+        let node = Namespace::make("node", folder.path())?;
+        for line in [
+            "ip link set lo up",
+            "ip link add br0 type bridge",
+            "ip addr add 10.9.0.254/24 dev br0",
+            "ip link set br0 up",
+        ] {
+            node.system(line)?;
+        }
+        let mut networks = Vec::new();
+        for (name, address) in [("client", "10.9.0.1"), ("server", "10.9.0.2")] {
+            networks.push(network(&node, name, address, folder.path())?);
+        }
+        let controller = controller(&node, folder.path())?;
+        let mut bed = Self { pods: Vec::new(), _controller: controller, node, folder };
+        for (network, (name, address)) in
+            networks.into_iter().zip([("client", "10.9.0.1"), ("server", "10.9.0.2")])
+        {
+            let pod = bed.pod(kind, network, name, address)?;
+            bed.pods.push(pod);
+        }
+        for pod in &mut bed.pods {
+            pod.await_ready()?;
+        }
+        Ok(Some(bed))
+    }
+
+    /// What injection makes of a pod: its init container's rules, its files, its variables.
+    fn pod(
+        &self,
+        kind: Kind,
+        network: Namespace,
+        name: &str,
+        address: &str,
+    ) -> anyhow::Result<Pod> {
+        let program = self.open_copy("lateen", &binary())?;
+        let program = program.as_str();
+        let flags = "-p 15001 -z 15006 -u 1337 -i * -x  -b * -d 15090,15021,15020";
+        let mut capture = vec![program, "capture", "apply", "-m", kind.mode];
+        capture.extend(flags.split(' '));
+        let output = network.command(&capture).output()?;
+        anyhow::ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+
+        // The rules are in place, seen from a container without privileges.
+        capture[2] = "validate";
+        if kind.mode == "REDIRECT" {
+            let output = network.command_as(PROXY, PROXY, &capture).output()?;
+            let text = String::from_utf8_lossy(&output.stdout).into_owned();
+            anyhow::ensure!(output.status.success() && text.starts_with("captured"), "{text}");
+        }
+
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("peers/pod_application.py");
+        let script = self.open_copy("application.py", &script)?;
+        let application =
+            network.command_as(APPLICATION, APPLICATION, &["/usr/bin/python3", &script]);
+        let application =
+            Program::start(&format!("application-{name}"), application, self.folder.path())?;
+        wait::until("the application listens", LIMIT, || {
+            anyhow::ensure!(application.output().contains("ready"), "{}", application.output());
+            Ok(())
+        })?;
+        let mut proxy = network.command_as(kind.user, PROXY, &[program, "proxy", "sidecar"]);
+        let files = self.files(name)?;
+        proxy
+            .env("POD_NAME", name)
+            .env("POD_NAMESPACE", "shop")
+            .env("INSTANCE_IP", address)
+            .env("PROXY_CONFIG", format!(r#"{{"discoveryAddress":"{NODE}:15012"}}"#))
+            .env("ISTIO_META_INTERCEPTION_MODE", kind.mode)
+            .env("LATEEN_ENGINE", kind.engine)
+            .env("LATEEN_TOKEN", files.join("token"))
+            .env("LATEEN_ROOT_CERT", files.join("root-cert.pem"))
+            .env("TMPDIR", &files)
+            .env(
+                "ISTIO_KUBE_APP_PROBERS",
+                r#"{"/app-health/app/livez":{"httpGet":{"path":"/live","port":8080}}}"#,
+            )
+            .env("ISTIO_PROMETHEUS_ANNOTATIONS", r#"{"path":"/own-metrics","port":"8080"}"#);
+        if kind.engine == "envoy" {
+            let envoy = std::env::var_os("LATEEN_ENVOY").context("LATEEN_ENVOY is not set")?;
+            proxy.env("LATEEN_ENVOY", self.open_copy("envoy", Path::new(&envoy))?);
+        }
+        let proxy = Program::start(&format!("proxy-{name}"), proxy, self.folder.path())?;
+        Ok(Pod { proxy, application, network })
+    }
+
+    /// The token and the root, as the kubelet would put them into the pod.
+    fn files(&self, name: &str) -> anyhow::Result<PathBuf> {
+        let (state, files) = (self.folder.path().join("state"), self.folder.path().join(name));
+        std::fs::create_dir(&files)?;
+        std::fs::set_permissions(&files, PermissionsExt::from_mode(0o777))?;
+        for (from, to) in [
+            (state.join("root-cert.pem"), files.join("root-cert.pem")),
+            (state.join("tokens/shop").join(name), files.join("token")),
+        ] {
+            std::fs::write(&to, std::fs::read(from)?)?;
+        }
+        Ok(files)
+    }
+
+    /// A copy of a file where every user may read and run it.
+    fn open_copy(&self, name: &str, from: &Path) -> anyhow::Result<String> {
+        let own = self.folder.path().join(name);
+        if !own.exists() {
+            std::fs::copy(from, &own).with_context(|| format!("cannot copy {}", from.display()))?;
+            std::fs::set_permissions(&own, PermissionsExt::from_mode(0o755))?;
+        }
+        Ok(own.to_str().context("a path")?.to_owned())
+    }
+
+    fn client(&self) -> &Pod {
+        &self.pods[0]
+    }
+
+    fn server(&self) -> &Pod {
+        &self.pods[1]
+    }
+
+    /// A request of the client's application to a service.
+    fn ask(&self, address: &str, host: &str) -> anyhow::Result<String> {
+        let host = format!("host: {host}");
+        self.client().network.curl(APPLICATION, &["-H", &host, &format!("http://{address}/")])
+    }
+}
+
+impl Pod {
+    fn await_ready(&mut self) -> anyhow::Result<()> {
+        let Self { proxy, network, .. } = self;
+        wait::until("the proxy is ready", LIMIT, || {
+            proxy.running()?;
+            let ready = network.curl(PROXY, &["http://127.0.0.1:15021/healthz/ready"])?;
+            anyhow::ensure!(ready == "LIVE\n200", "{ready}\n{}", proxy.output());
+            Ok(())
+        })
+    }
+}
+
+/// A pod's network, on the node's bridge.
+fn network(
+    node: &Namespace,
+    name: &str,
+    address: &str,
+    folder: &Path,
+) -> anyhow::Result<Namespace> {
+    let network = Namespace::make(name, folder)?;
+    let holder = node.0.id();
+    network.system("ip link set lo up")?;
+    network.system(&format!("ip link add eth0 type veth peer name {name} netns {holder}"))?;
+    network.system(&format!("ip addr add {address}/24 dev eth0"))?;
+    network.system("ip link set eth0 up")?;
+    network.system(&format!("ip route add default via {NODE}"))?;
+    node.system(&format!("ip link set {name} master br0"))?;
+    node.system(&format!("ip link set {name} up"))?;
+    Ok(network)
+}
+
+fn controller(node: &Namespace, folder: &Path) -> anyhow::Result<Program> {
+    let (mesh, state) = (folder.join("mesh"), folder.join("state"));
+    std::fs::create_dir(&mesh)?;
+    std::fs::write(mesh.join("mesh.yaml"), MESH)?;
+    let program = binary();
+    let listen = format!("{NODE}:15012");
+    let mut command = node.command(&[program.to_str().context("a path")?, "controller"]);
+    command.arg("--dir").arg(mesh).arg("--state").arg(&state);
+    command.args(["--listen", &listen, "--addresses", "real"]);
+    let controller = Program::start("controller", command, folder)?;
+    wait::until("the control plane has tokens", LIMIT, || {
+        let there = state.join("tokens/shop/server").exists();
+        anyhow::ensure!(there, "{}", controller.output());
+        Ok(())
+    })?;
+    Ok(controller)
+}
+
+const CLIENT: &str = "URI=spiffe://cluster.local/ns/shop/sa/client";
+
+/// What holds however the pods are captured and served. `source`: from where the application sees
+/// what another pod sent.
+fn served(bed: &Bed, source: &str) -> anyhow::Result<()> {
+    let expected = format!("{source} ");
+    let answer = bed.ask("10.96.0.20", "server")?;
+    anyhow::ensure!(answer.starts_with(&expected) && answer.contains(CLIENT), "{answer}");
+    anyhow::ensure!(answer.ends_with("200"), "{answer}");
+
+    // To oneself through one's service, and past the proxy to oneself.
+    let answer = bed.ask("10.96.0.10", "client")?;
+    anyhow::ensure!(answer.starts_with("127.0.0.6 ") && answer.contains(CLIENT), "{answer}");
+    let answer = bed.ask("10.9.0.1:8080", "client")?;
+    anyhow::ensure!(answer.starts_with("10.9.0.1 -"), "{answer}");
+
+    // A server that speaks first, by TCP.
+    let answer = bed.client().network.curl(APPLICATION, &["telnet://10.96.0.20:90"])?;
+    anyhow::ensure!(answer.starts_with(&format!("hello {source}\n")), "{answer}");
+
+    // A stranger with TLS and without a certificate: the application hears nothing of it.
+    let stranger = ["openssl", "s_client", "-connect", "10.9.0.2:9090", "-alpn", "istio"];
+    let output = bed.node.command(&stranger).output()?;
+    let text = String::from_utf8_lossy(&output.stderr).into_owned()
+        + &String::from_utf8_lossy(&output.stdout);
+    anyhow::ensure!(text.contains("Acceptable client certificate CA names"), "{text}");
+    anyhow::ensure!(!text.contains("hello"), "{text}");
+
+    // Strangers without mutual TLS, and whoever dials the proxy's own ports.
+    for port in [8080, 9090, 15006, 15001] {
+        let answer = bed.node.curl("0", &[&format!("http://10.9.0.2:{port}/")])?;
+        anyhow::ensure!(answer == "000", "{port}: {answer}");
+    }
+    // The kubelet, and Prometheus.
+    let at = |path: &str| format!("http://10.9.0.2:{path}");
+    let answer = bed.node.curl("0", &[&at("15020/app-health/app/livez")])?;
+    anyhow::ensure!(answer.starts_with("127.0.0.6 -") && answer.ends_with("200"), "{answer}");
+    let metrics = bed.node.curl("0", &[&at("15020/stats/prometheus")])?;
+    for series in ["istio_requests_total{", "own_connections 1\n"] {
+        anyhow::ensure!(metrics.contains(series), "{series} is missing: {metrics}");
+    }
+    let alone = bed.node.curl("0", &[&at("15090/stats/prometheus")])?;
+    anyhow::ensure!(alone.ends_with("200") && !alone.contains("own_connections"), "{alone}");
+    let refused = bed.node.curl("0", &["-X", "POST", &at("15020/quitquitquit")])?;
+    anyhow::ensure!(refused.ends_with("404"), "{refused}");
+    Ok(())
+}
+
+#[test]
+fn captured_pods_are_served_by_the_native_proxy() -> anyhow::Result<()> {
+    let Some(mut bed) = Bed::make(NATIVE)? else { return Ok(()) };
+    served(&bed, "127.0.0.6")?;
+    ends_gently(&mut bed)
+}
+
+#[test]
+fn captured_pods_are_served_by_envoy() -> anyhow::Result<()> {
+    let Some(mut bed) = Bed::make(ENVOY)? else { return Ok(()) };
+    served(&bed, "127.0.0.6")?;
+    ends_gently(&mut bed)
+}
+
+#[test]
+fn transparent_capture_keeps_the_clients_address() -> anyhow::Result<()> {
+    let Some(bed) = Bed::make(TRANSPARENT)? else { return Ok(()) };
+    served(&bed, "10.9.0.1")
+}
+
+/// A pod that ends: what others still send is served for a while, and then its proxy is gone.
+fn ends_gently(bed: &mut Bed) -> anyhow::Result<()> {
+    bed.server().proxy.signal("TERM")?;
+    let unready = "http://10.9.0.2:15021/healthz/ready";
+    wait::until("the proxy drains", LIMIT, || {
+        let answer = bed.node.curl("0", &[unready])?;
+        anyhow::ensure!(answer.ends_with("503"), "{answer}");
+        Ok(())
+    })?;
+    for _ in 0..5 {
+        let answer = bed.ask("10.96.0.20", "server")?;
+        anyhow::ensure!(answer.ends_with("200"), "{answer}");
+    }
+    let status = bed.pods[1].proxy.ended(LIMIT)?;
+    anyhow::ensure!(status.success(), "{status}: {}", bed.server().proxy.output());
+    bed.pods[1].application.running()
+}
