@@ -5,12 +5,14 @@
 //! - [`lease`]: which of several control planes writes.
 //! - [`roots`]: the root certificate in every namespace.
 //! - [`namespaces`]: which namespaces those are.
+//! - [`status`]: what became of an object, in its status.
 
 pub(crate) mod authority;
 pub(crate) mod lease;
 pub(crate) mod namespaces;
 pub(crate) mod reviews;
 pub(crate) mod roots;
+pub(crate) mod status;
 
 /// What this control plane writes is marked as its own: field manager and `app.kubernetes.io/managed-by`.
 pub(crate) const MANAGER: &str = "lateen";

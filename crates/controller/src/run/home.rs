@@ -17,7 +17,13 @@ use super::StartError;
 use crate::{
     authentication::Tokens,
     distribution::{Distribution, Facts},
-    kubernetes::{authority, lease, namespaces::Namespaces, reviews::TokenReviews, roots::Roots},
+    kubernetes::{
+        authority, lease,
+        namespaces::Namespaces,
+        reviews::TokenReviews,
+        roots::Roots,
+        status::{Judge, Statuses, Verdicts},
+    },
     settings::{Cluster, Place, Settings},
     state::{State, StateError},
 };
@@ -26,8 +32,14 @@ use crate::{
 pub(super) enum Source {
     /// A folder of YAML, and the state folder beside it.
     Directory(DirectorySource, PathBuf),
-    /// A cluster, and its namespaces.
-    Cluster(KubernetesSource, Namespaces, Cluster),
+    /// A cluster, and what is followed of it beside the mesh.
+    Cluster(KubernetesSource, Followed, Cluster),
+}
+
+/// What the source tells that is not for the compiler.
+pub(super) struct Followed {
+    namespaces: Namespaces,
+    judge: Judge,
 }
 
 impl Source {
@@ -40,12 +52,13 @@ impl Source {
             }
             Place::Cluster(cluster) => {
                 let options = &settings.compiler;
-                let followed = kubernetes::Settings::new(
+                let settings = kubernetes::Settings::new(
                     options.root_namespace.as_str(),
                     options.revision.as_str(),
                 );
-                let source = KubernetesSource::open(cluster.client.clone(), followed);
-                Ok(Self::Cluster(source, Namespaces::new(), cluster.clone()))
+                let source = KubernetesSource::open(cluster.client.clone(), settings);
+                let followed = Followed { namespaces: Namespaces::new(), judge: Judge::new() };
+                Ok(Self::Cluster(source, followed, cluster.clone()))
             }
         }
     }
@@ -54,9 +67,10 @@ impl Source {
     pub(super) async fn next(&mut self) -> Option<Batch> {
         match self {
             Self::Directory(source, _) => source.next().await,
-            Self::Cluster(source, namespaces, _) => {
+            Self::Cluster(source, followed, _) => {
                 let batch = source.next().await?;
-                namespaces.take(&batch);
+                followed.namespaces.take(&batch);
+                followed.judge.take(&batch);
                 Some(batch)
             }
         }
@@ -75,7 +89,11 @@ pub(super) enum Chores {
     /// Tokens and accounts are written for the proxies of this machine.
     Directory(Box<State>),
     /// What only one of several control planes does.
-    Cluster(Cluster, watch::Receiver<Arc<BTreeSet<String>>>),
+    Cluster {
+        cluster: Cluster,
+        namespaces: watch::Receiver<Arc<BTreeSet<String>>>,
+        verdicts: watch::Receiver<Arc<Verdicts>>,
+    },
 }
 
 impl Home {
@@ -88,14 +106,18 @@ impl Home {
     ) -> Result<Self, StartError> {
         match source {
             Source::Directory(_, state) => Self::folder(settings, state, authority, facts, now),
-            Source::Cluster(_, namespaces, cluster) => {
+            Source::Cluster(_, followed, cluster) => {
                 let namespace = &settings.compiler.root_namespace;
                 let client = cluster.client.clone();
                 let authority = authority::load_or_create(&client, namespace, authority).await?;
                 Ok(Self {
                     authority: Arc::new(authority),
                     tokens: Tokens::Reviewed(TokenReviews::new(client)),
-                    chores: Chores::Cluster(cluster.clone(), namespaces.subscribe()),
+                    chores: Chores::Cluster {
+                        cluster: cluster.clone(),
+                        namespaces: followed.namespaces.subscribe(),
+                        verdicts: followed.judge.subscribe(),
+                    },
                 })
             }
         }
@@ -138,7 +160,7 @@ impl Chores {
             Self::Directory(state) => {
                 tasks.spawn(state.follow(distribution.facts(), stop.clone()));
             }
-            Self::Cluster(Cluster { client, identity }, namespaces) => {
+            Self::Cluster { cluster: Cluster { client, identity }, namespaces, verdicts } => {
                 let options = &settings.compiler;
                 let (leading, election) = lease::run_for(
                     client.clone(),
@@ -152,8 +174,11 @@ impl Chores {
                         tracing::error!("the election failed; this control plane does not write");
                     }
                 });
-                let roots = Roots::new(client, authority.root_pem(), namespaces, leading);
+                let root = authority.root_pem();
+                let roots = Roots::new(client.clone(), root, namespaces, leading.clone());
                 tasks.spawn(roots.run(stop.clone()));
+                let statuses = Statuses::new(client, options.revision.clone(), verdicts, leading);
+                tasks.spawn(statuses.run(stop.clone()));
             }
         }
     }
