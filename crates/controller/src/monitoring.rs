@@ -18,7 +18,7 @@ use lateen_api::Diagnostic;
 use serde_json::{Value, json};
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::Semaphore,
+    sync::{Semaphore, watch},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -44,6 +44,8 @@ const JSON: HeaderValue = HeaderValue::from_static("application/json");
 pub(crate) struct Monitoring {
     pub(crate) distribution: Distribution,
     pub(crate) metrics: Arc<Metrics>,
+    /// Whether the webhooks answer; `None`: there are none.
+    pub(crate) webhooks: Option<watch::Receiver<bool>>,
 }
 
 impl Monitoring {
@@ -111,7 +113,8 @@ impl Monitoring {
 
     fn ready(&self) -> Response<Full<Bytes>> {
         let is_loaded = self.distribution.facts().borrow().is_loaded;
-        if is_loaded && self.distribution.is_running() {
+        let answers = self.webhooks.as_ref().is_none_or(|webhooks| *webhooks.borrow());
+        if is_loaded && answers && self.distribution.is_running() {
             page(StatusCode::OK, TEXT, "ready\n")
         } else {
             page(StatusCode::SERVICE_UNAVAILABLE, TEXT, "the mesh is not being served\n")

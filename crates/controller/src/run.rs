@@ -153,15 +153,16 @@ impl Controller {
         tasks.spawn(pump(source, distribution.clone(), stop.clone()));
         tasks.spawn(serving.clone().keep_fresh(stop.clone()));
         tasks.spawn(follow_trust(trust.clone(), distribution.facts(), stop.clone()));
-        let pages = Monitoring { distribution: distribution.clone(), metrics: metrics.clone() };
-        tasks.spawn(pages.serve(monitoring, stop.clone()));
         let webhooks_address = webhooks.as_ref().map(|(_, (_, address))| *address);
-        if let Some((client, (listener, _))) = webhooks {
+        let webhooks = webhooks.map(|(client, (listener, _))| {
             let (authority, serving) = (authority.clone(), serving.clone());
-            let webhooks =
-                Webhooks { client, listener, authority, serving, metrics: metrics.clone() };
-            webhooks.start(&settings, &stop, &mut tasks).await;
-        }
+            let metrics = metrics.clone();
+            let webhooks = Webhooks { client, listener, authority, serving, metrics };
+            webhooks.start(&settings, &stop, &mut tasks)
+        });
+        let pages =
+            Monitoring { distribution: distribution.clone(), metrics: metrics.clone(), webhooks };
+        tasks.spawn(pages.serve(monitoring, stop.clone()));
         let listener = |tcp, tls| Listener {
             tcp,
             tls,

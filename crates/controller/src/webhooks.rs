@@ -17,7 +17,7 @@ use std::sync::Arc;
 use kube::Client;
 use lateen_identity::{CertificateAuthority, PROTOCOL_VERSIONS, crypto_provider};
 use rustls::ServerConfig;
-use tokio::{net::TcpListener, task::JoinSet};
+use tokio::{net::TcpListener, sync::watch, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::{listener::Listener, metrics::Metrics, serving::Serving, settings::Settings};
@@ -37,26 +37,19 @@ pub(crate) struct Webhooks {
 }
 
 impl Webhooks {
-    /// Starts all of it, until stopped. Returns when the settings of injection are read, so that no pod is
-    /// refused for want of them.
-    pub(crate) async fn start(
+    /// Starts all of it, until stopped. Calls are answered once the settings of injection are read, so that
+    /// no pod is refused for want of them; says when.
+    pub(crate) fn start(
         self,
         settings: &Settings,
         stop: &CancellationToken,
         tasks: &mut JoinSet<()>,
-    ) {
+    ) -> watch::Receiver<bool> {
         let Self { client, listener, authority, serving, metrics } = self;
         let names = Names::new(settings);
         let (injector, follower) = Injector::new(client.clone(), &names);
-        let mut ready = injector.ready();
+        let ready = injector.ready();
         tasks.spawn(follower.run(stop.clone()));
-        let read = async {
-            // The follower ends only when it is stopped.
-            let _ = ready.wait_for(|ready| *ready).await;
-        };
-        if stop.run_until_cancelled(read).await.is_none() {
-            return;
-        }
         let listener = Listener {
             tcp: listener,
             tls: Some(tls(serving)),
@@ -65,9 +58,16 @@ impl Webhooks {
             metrics: metrics.clone(),
             stop: stop.clone(),
         };
-        tasks.spawn(server::serve(listener, injector, metrics, stop.clone()));
+        let (mut read, stopped) = (ready.clone(), stop.clone());
+        tasks.spawn(async move {
+            let is_read = async { read.wait_for(|read| *read).await.is_ok() };
+            if stopped.run_until_cancelled(is_read).await == Some(true) {
+                server::serve(listener, injector, metrics, stopped.clone()).await;
+            }
+        });
         let configurations = Configurations::new(client, &authority.root_pem(), names);
         tasks.spawn(configurations.run(stop.clone()));
+        ready
     }
 }
 

@@ -150,11 +150,17 @@ fn context<'a>(
     };
     let network = label(written, names::NETWORK).or_else(|| variable("ISTIO_META_NETWORK"));
     let cluster = variable("ISTIO_META_CLUSTER_ID");
+    let traffic = Traffic::read(written, values, &proxy, status_port)?;
+    if traffic.mode == "TPROXY" && engine == Engine::Envoy {
+        let origin = format!("the interception mode ({})", names::INTERCEPTION_MODE);
+        let fault = format!("needs the engine native ({})", names::ENGINE);
+        return Err(Error::setting(&origin, &traffic.mode, fault));
+    }
     Ok(Context {
         pod: written,
         namespace: request.namespace,
         settings,
-        traffic: Traffic::read(written, values, &proxy, status_port)?,
+        traffic,
         proxy,
         owner,
         cluster: cluster.unwrap_or(&values.cluster).to_owned(),

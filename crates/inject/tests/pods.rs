@@ -121,6 +121,13 @@ fn the_engine_chooses_the_image() {
 }
 
 #[test]
+fn envoy_is_not_captured_transparently() {
+    let both = json!({names::ENGINE: "envoy", names::INTERCEPTION_MODE: "TPROXY"});
+    let error = injected_with(&settings(json!({})), &pod(&both)).expect_err("both");
+    assert!(error.contains(names::INTERCEPTION_MODE) && error.contains(names::ENGINE), "{error}");
+}
+
+#[test]
 fn probes_of_all_kinds_go_through_the_proxy() {
     let mut pod = pod(&json!({}));
     pod["spec"]["containers"][0] = json!({
