@@ -35,7 +35,13 @@ pub(crate) fn virtual_outbound(context: &Context<'_>, out: &mut Output) {
             destination_port: Some(uint32(port.into())),
             ..FilterChainMatch::default()
         }),
-        filters: vec![tcp_proxy(context, Place::Outbound, cluster, vec![(cluster.to_owned(), 1)])],
+        filters: vec![tcp_proxy(
+            context,
+            Place::Outbound,
+            cluster,
+            vec![(cluster.to_owned(), 1)],
+            false,
+        )],
         ..FilterChain::default()
     };
     let catch_all = if context.passes_through() {

@@ -307,7 +307,7 @@ fn served(bed: &Bed, source: &str) -> anyhow::Result<()> {
     let output = bed.node.command(&stranger).output()?;
     let text = String::from_utf8_lossy(&output.stderr).into_owned()
         + &String::from_utf8_lossy(&output.stdout);
-    anyhow::ensure!(text.contains("Acceptable client certificate CA names"), "{text}");
+    anyhow::ensure!(text.contains("BEGIN CERTIFICATE"), "{text}");
     anyhow::ensure!(!text.contains("hello"), "{text}");
 
     // Strangers without mutual TLS, and whoever dials the proxy's own ports.
@@ -319,10 +319,14 @@ fn served(bed: &Bed, source: &str) -> anyhow::Result<()> {
     let at = |path: &str| format!("http://10.9.0.2:{path}");
     let answer = bed.node.curl("0", &[&at("15020/app-health/app/livez")])?;
     anyhow::ensure!(answer.starts_with("127.0.0.6 -") && answer.ends_with("200"), "{answer}");
-    let metrics = bed.node.curl("0", &[&at("15020/stats/prometheus")])?;
-    for series in ["istio_requests_total{", "own_connections 1\n"] {
-        anyhow::ensure!(metrics.contains(series), "{series} is missing: {metrics}");
-    }
+    // What Envoy did is told to its agent a little later.
+    wait::until("the metrics are there", LIMIT, || {
+        let metrics = bed.node.curl("0", &[&at("15020/stats/prometheus")])?;
+        for series in ["istio_requests_total{", "\nown_connections 1\n"] {
+            anyhow::ensure!(metrics.contains(series), "{series} is missing: {metrics}");
+        }
+        Ok(())
+    })?;
     let alone = bed.node.curl("0", &[&at("15090/stats/prometheus")])?;
     anyhow::ensure!(alone.ends_with("200") && !alone.contains("own_connections"), "{alone}");
     let refused = bed.node.curl("0", &["-X", "POST", &at("15020/quitquitquit")])?;

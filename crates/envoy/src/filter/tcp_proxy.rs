@@ -2,14 +2,14 @@
 
 use envoy_types::pb::envoy::config::listener::v3::Filter;
 use envoy_types::pb::envoy::extensions::filters::network::tcp_proxy::v3::{
-    TcpProxy, tcp_proxy as tcp,
+    TcpProxy, UpstreamConnectMode, tcp_proxy as tcp,
 };
 use tcp::weighted_cluster::ClusterWeight;
 use tcp::{ClusterSpecifier, TcpAccessLogOptions, WeightedCluster};
 
 use super::{Place, access_log, network_filter};
 use crate::lowering::Context;
-use crate::message::{any, millis};
+use crate::message::{any, millis, uint32};
 use crate::names::BLACK_HOLE_CLUSTER;
 
 /// How often a connection that stays open is told to the agent, in milliseconds: Istio's
@@ -19,11 +19,14 @@ const REPORTING_INTERVAL: u64 = 5_000;
 /// The network filter that relays a connection to one of the clusters, chosen by weight. A single
 /// one takes everything; of several, those of weight 0 get nothing; without any the connection is
 /// closed.
+///
+/// `after_handshake`: TLS ends here, and nothing is dialled before its handshake is done.
 pub(crate) fn tcp_proxy(
     context: &Context<'_>,
     place: Place,
     stat_prefix: &str,
     clusters: Vec<(String, u32)>,
+    after_handshake: bool,
 ) -> Filter {
     let proxy = TcpProxy {
         stat_prefix: stat_prefix.to_owned(),
@@ -34,6 +37,12 @@ pub(crate) fn tcp_proxy(
             ..TcpAccessLogOptions::default()
         }),
         cluster_specifier: Some(specifier(clusters)),
+        upstream_connect_mode: match after_handshake {
+            true => UpstreamConnectMode::OnDownstreamTlsHandshake.into(),
+            false => UpstreamConnectMode::Immediate.into(),
+        },
+        // Envoy asks for a bound with it; nothing is read before.
+        max_early_data_bytes: after_handshake.then(|| uint32(0)),
         ..TcpProxy::default()
     };
     network_filter("envoy.filters.network.tcp_proxy", any(&proxy))

@@ -132,7 +132,7 @@ impl<'a> Chains<'a> {
         let clusters = relay::clusters(context, backends, number);
         let prefix = relay::stat_prefix(&clusters, &server.name);
         let mut filters = authorization.network(destined);
-        filters.push(tcp_proxy(context, Place::Gateway, &prefix, clusters));
+        filters.push(tcp_proxy(context, Place::Gateway, &prefix, clusters, tls.is_some()));
         FilterChain {
             filters,
             transport_socket: tls.cloned(),

@@ -115,7 +115,7 @@ impl Chains<'_> {
         } else {
             filters.extend(workload.authorization.network(self.destined));
             let clusters = vec![(self.cluster.to_owned(), 1)];
-            filters.push(tcp_proxy(context, Place::Inbound, self.cluster, clusters));
+            filters.push(tcp_proxy(context, Place::Inbound, self.cluster, clusters, kind.mutual));
         }
         let (http, tcp) = self.names;
         FilterChain {

@@ -135,7 +135,7 @@ fn black_hole(workload: &Workload<'_>) -> FilterChain {
             destination_port: Some(uint32(INBOUND_PORT.into())),
             ..FilterChainMatch::default()
         }),
-        filters: vec![tcp_proxy(workload.context, Place::Inbound, cluster, clusters)],
+        filters: vec![tcp_proxy(workload.context, Place::Inbound, cluster, clusters, false)],
         name: names::INBOUND_BLACK_HOLE_CHAIN.to_owned(),
         ..FilterChain::default()
     }

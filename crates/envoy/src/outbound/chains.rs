@@ -187,7 +187,7 @@ impl<'a> Chains<'a> {
                 [(only, _)] => only.clone(),
                 _ => stat_prefix.clone(),
             };
-            tcp_proxy(self.context, Place::Outbound, &prefix, clusters)
+            tcp_proxy(self.context, Place::Outbound, &prefix, clusters, false)
         };
         let to = |cluster: &str| relay(vec![(cluster.to_owned(), 1)]);
         let (name, filter) = match verdict {
