@@ -189,6 +189,11 @@ impl FieldUse {
     /// What is said about it.
     pub(crate) fn into_finding(self) -> Finding {
         let (severity, code, message) = match self.value {
+            Some(kind) if self.path == "kind" && kind == "RequestAuthentication" => (
+                Severity::Warning,
+                Code::KindNotHonoured,
+                "Lateen cannot check tokens yet: every request that has one is refused".to_owned(),
+            ),
             Some(kind) if self.path == "kind" => (
                 Severity::Warning,
                 Code::KindNotHonoured,

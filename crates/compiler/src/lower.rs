@@ -8,6 +8,7 @@ mod gateway;
 mod mesh_config;
 mod peer_authentication;
 mod pod;
+mod request_authentication;
 mod secret;
 mod service;
 mod service_entry;
@@ -111,6 +112,7 @@ impl<'a> Lowering<'a> {
             Spec::Sidecar(spec) => self.sidecar(spec),
             Spec::PeerAuthentication(spec) => self.peer_authentication(spec),
             Spec::AuthorizationPolicy(spec) => self.authorization_policy(spec),
+            Spec::RequestAuthentication(spec) => self.request_authentication(spec),
             Spec::Service(spec) => self.service(spec),
             Spec::EndpointSlice(spec) => self.endpoint_slice(spec),
             Spec::Pod(spec) => self.pod(spec),
@@ -124,7 +126,6 @@ impl<'a> Lowering<'a> {
             | Spec::EnvoyFilter(_)
             | Spec::ProxyConfig(_)
             | Spec::WorkloadGroup(_)
-            | Spec::RequestAuthentication(_)
             | Spec::Telemetry(_)
             | Spec::WasmPlugin(_)
             | Spec::TrafficExtension(_)

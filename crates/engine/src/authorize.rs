@@ -1,8 +1,8 @@
 //! Whether a connection or a request is allowed.
 //!
-//! CUSTOM, then AUDIT, then DENY, then ALLOW; without any ALLOW policy everything that is not
-//! denied is allowed. Whatever is not understood never matches in ALLOW and always matches in DENY
-//! and CUSTOM, so that a policy fails closed. Dry-run policies are evaluated and reported, never
+//! CUSTOM, then AUTHENTICATE (of requests only), then AUDIT, then DENY, then ALLOW; without any ALLOW
+//! policy everything that is not denied is allowed. Whatever is not understood never matches in ALLOW
+//! and always matches in DENY, CUSTOM and AUTHENTICATE, so that a policy fails closed. Dry-run policies are evaluated and reported, never
 //! enforced.
 
 use std::net::{IpAddr, SocketAddr};
@@ -156,7 +156,11 @@ impl Plan {
             shadow: SmallVec::new(),
         };
         let mut allow_exists = false;
-        for action in [Action::Custom, Action::Audit, Action::Deny, Action::Allow] {
+        for action in Action::IN_ORDER {
+            // Opaque bytes carry no token.
+            if action == Action::Authenticate && request.is_none() {
+                continue;
+            }
             for policy in self.policies.of(action) {
                 allow_exists |= action == Action::Allow && !policy.dry_run();
                 let rule = policy.matches(peer, request, trace);
@@ -167,7 +171,7 @@ impl Plan {
                 }
                 match action {
                     Action::Audit => verdict.audited.push(matched),
-                    Action::Custom | Action::Deny | Action::Allow => {
+                    Action::Custom | Action::Authenticate | Action::Deny | Action::Allow => {
                         verdict.allowed = action == Action::Allow;
                         verdict.decided_by = Some(matched);
                         return verdict;

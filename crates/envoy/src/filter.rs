@@ -5,6 +5,7 @@ mod format;
 mod http_connection_manager;
 mod rbac;
 mod tcp_proxy;
+mod tokens;
 
 use envoy_types::pb::envoy::config::listener::v3::{Filter, filter::ConfigType};
 use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::{

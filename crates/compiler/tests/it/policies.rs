@@ -82,3 +82,54 @@ data: {mesh: '{trustDomain: new.example.com, trustDomainAliases: [old.example.co
     assert_eq!(changes.stale.len(), 1);
     assert_eq!(values(&mut mesh), 2);
 }
+
+#[test]
+fn tokens_are_looked_for_where_they_are_written_or_at_the_usual_places() {
+    let authentication = |name: &str, spec: &str| {
+        format!(
+            "---\napiVersion: security.istio.io/v1\nkind: RequestAuthentication\nmetadata: {{name: {name}, namespace: shop}}\nspec: {spec}\n"
+        )
+    };
+    let yaml = authentication("usual", "{jwtRules: [{issuer: a}]}")
+        + &authentication(
+            "own",
+            "{jwtRules: [{issuer: b, fromHeaders: [{name: X-Token}, {name: y, prefix: 'JWT '}], fromParams: [t], fromCookies: [c]}]}",
+        )
+        + &authentication("nothing", "{}")
+        + &authentication(
+            "elsewhere",
+            "{targetRefs: [{kind: Service, group: '', name: web}], jwtRules: [{issuer: a}]}",
+        )
+        + "---\n"
+        + &policy("{}").replace("name: p", "name: usual");
+    let mut mesh = Mesh::new(&yaml);
+    let seen = mesh.sidecar("shop");
+    let places = |mesh: &mut Mesh, name: &str| {
+        let policy = mesh.policy(&seen, name)?;
+        assert_eq!(policy.action(), Action::Authenticate);
+        let clauses = policy.rules.into_iter().flat_map(|rule| rule.when);
+        let place = |it: lateen_mesh::v1::Clause| (it.attribute(), it.key.clone());
+        Some(clauses.map(place).collect::<Vec<_>>())
+    };
+    let place = |attribute, key: &str| (attribute, key.to_owned());
+    assert_eq!(
+        places(&mut mesh, "shop/usual~tokens"),
+        Some(vec![
+            place(Attribute::Header, "authorization"),
+            place(Attribute::QueryParameter, "access_token"),
+        ])
+    );
+    assert_eq!(
+        places(&mut mesh, "shop/own~tokens"),
+        Some(vec![
+            place(Attribute::Header, "x-token"),
+            place(Attribute::Header, "y"),
+            place(Attribute::QueryParameter, "t"),
+            place(Attribute::Cookie, "c"),
+        ])
+    );
+    assert_eq!(places(&mut mesh, "shop/nothing~tokens"), None);
+    assert_eq!(places(&mut mesh, "shop/elsewhere~tokens"), None);
+    // An AuthorizationPolicy of the same name is another policy.
+    assert_eq!(mesh.policy(&seen, "shop/usual").unwrap().action(), Action::Allow);
+}

@@ -88,7 +88,9 @@ impl Clause {
             | Attribute::Host
             | Attribute::Method
             | Attribute::Path
-            | Attribute::Header => true,
+            | Attribute::Header
+            | Attribute::QueryParameter
+            | Attribute::Cookie => true,
             Attribute::Principal
             | Attribute::Namespace
             | Attribute::ServiceAccount
@@ -131,6 +133,10 @@ impl Clause {
             Attribute::Host => text(request.map(|request| request.authority)),
             Attribute::Method => text(request.map(|request| request.method)),
             Attribute::Path => text(request.map(Request::path)),
+            Attribute::QueryParameter => {
+                text(request.and_then(|request| query_parameter(request, &self.key)))
+            }
+            Attribute::Cookie => text(request.and_then(|request| cookie(request, &self.key))),
         }
     }
 }
@@ -144,6 +150,25 @@ impl Value<'_> {
             Self::Port(port) => matcher.matches_port(*port),
         }
     }
+}
+
+/// The first value of a parameter of the query, as it was sent.
+fn query_parameter<'a>(request: &Request<'a>, name: &str) -> Option<&'a str> {
+    let (_, query) = request.path_and_query.split_once('?')?;
+    let query = query.split('#').next().unwrap_or_default();
+    query.split('&').find_map(|parameter| {
+        let (key, value) = parameter.split_once('=').unwrap_or((parameter, ""));
+        (key == name).then_some(value)
+    })
+}
+
+/// The first value of a cookie that is not empty.
+fn cookie<'a>(request: &Request<'a>, name: &str) -> Option<&'a str> {
+    let lines = request.headers.get_all(http::header::COOKIE).iter();
+    let cookies = lines.filter_map(|line| line.to_str().ok()).flat_map(|line| line.split(';'));
+    cookies
+        .filter_map(|cookie| cookie.trim().split_once('='))
+        .find_map(|(key, value)| (key == name && !value.is_empty()).then_some(value))
 }
 
 /// The namespace in `<trust domain>/ns/<namespace>/sa/<account>`.

@@ -13,6 +13,8 @@ use crate::route::Request;
 pub enum Action {
     /// Would ask an external authorizer; denies, as none can be asked.
     Custom,
+    /// Refuses requests with a token, as none can be checked.
+    Authenticate,
     /// Reports.
     Audit,
     /// Denies. Also what an action that is not known does.
@@ -22,11 +24,16 @@ pub enum Action {
 }
 
 impl Action {
+    /// All of them, in the order of evaluation.
+    pub(super) const IN_ORDER: [Self; 5] =
+        [Self::Custom, Self::Authenticate, Self::Audit, Self::Deny, Self::Allow];
+
     /// As users write it.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::Custom => "CUSTOM",
+            Self::Authenticate => "AUTHENTICATE",
             Self::Audit => "AUDIT",
             Self::Deny => "DENY",
             Self::Allow => "ALLOW",
@@ -35,7 +42,7 @@ impl Action {
 
     /// Whether what is not understood counts as matching.
     pub(super) const fn doubts_match(self) -> bool {
-        matches!(self, Self::Custom | Self::Deny)
+        matches!(self, Self::Custom | Self::Authenticate | Self::Deny)
     }
 }
 
@@ -73,6 +80,7 @@ impl Policy {
             Ok(Message::Allow) => Action::Allow,
             Ok(Message::Audit) => Action::Audit,
             Ok(Message::Custom) => Action::Custom,
+            Ok(Message::Authenticate) => Action::Authenticate,
             Ok(Message::Deny) | Err(_) => Action::Deny,
         };
         let rules = message

@@ -333,3 +333,44 @@ fn dry_runs_are_reported_and_never_enforced() {
     let names: Vec<&str> = verdict.shadow.iter().map(|matched| matched.policy.name()).collect();
     assert_eq!(names, ["custom", "deny", "allow"]);
 }
+
+#[test]
+fn requests_with_a_token_that_nobody_can_check_are_refused() {
+    let place = |attribute, key: &str, value| v1::Clause {
+        key: key.to_owned(),
+        ..clause(attribute, vec![value])
+    };
+    let present = || value(Kind::Present(true));
+    let bearer = value(Kind::Prefix("Bearer ".to_owned()));
+    let places = vec![
+        rule_when(vec![place(Attribute::Header, "authorization", bearer)]),
+        rule_when(vec![place(Attribute::QueryParameter, "access_token", present())]),
+        rule_when(vec![place(Attribute::Cookie, "session", present())]),
+    ];
+    let plan = plan(vec![
+        policy("tokens", Action::Authenticate, places),
+        policy("all", Action::Allow, vec![rule_when(vec![])]),
+    ]);
+    let cases: [(&str, &[(&str, &str)], Option<usize>); 8] = [
+        ("/", &[], None),
+        ("/", &[("authorization", "Basic YTpi")], None),
+        ("/", &[("authorization", "Bearer a.b.c")], Some(0)),
+        ("/?x=1&access_token=a.b.c", &[], Some(1)),
+        ("/access_token=a", &[], None),
+        ("/?x=access_token", &[], None),
+        ("/", &[("cookie", "a=1; session=a.b.c")], Some(2)),
+        ("/", &[("cookie", "a=session; sessions=1")], None),
+    ];
+    for (path, sent, refused) in cases {
+        let map = headers(sent);
+        let request = get("reviews", path, &map);
+        let verdict = request_verdict(&plan, &peer(), &request);
+        assert_eq!(verdict.allowed, refused.is_none(), "{path} {sent:?}");
+        let decided = verdict.decided_by.expect("the ALLOW policy matches everything");
+        assert_eq!(decided.rule, Some(refused.unwrap_or(0)), "{path} {sent:?}");
+        let tokens = decided.policy.action() == lateen_engine::authorize::Action::Authenticate;
+        assert_eq!(tokens, refused.is_some(), "{path} {sent:?}");
+    }
+    // Opaque bytes carry no token.
+    assert!(connection_verdict(&plan, &peer()).allowed);
+}

@@ -1,7 +1,8 @@
 //! Authorization policies as RBAC filters.
 //!
 //! Envoy must decide what `engine::authorize` decides: CUSTOM (which denies, as nobody can be
-//! asked), AUDIT, DENY, then ALLOW; one filter for each action that occurs. On opaque bytes, fields
+//! asked), AUDIT, DENY, then ALLOW; one filter for each action that occurs. AUTHENTICATE, which comes
+//! behind CUSTOM, is another filter's (`tokens`). On opaque bytes, fields
 //! that only HTTP has take no part in DENY and take their rule out of ALLOW, so that a policy fails
 //! closed. What cannot be said in Envoy's language never matches in ALLOW and always in DENY and
 //! CUSTOM, and is reported.
@@ -23,7 +24,7 @@ use lateen_mesh::v1::{self, authorization_policy::Action};
 
 use self::logic::Logic;
 use self::message::Rules;
-use super::{http_filter, network_filter};
+use super::{http_filter, network_filter, tokens};
 use crate::lowering::{Context, Output};
 
 /// What a rule is matched against.
@@ -79,9 +80,17 @@ impl<'a> Authorization<'a> {
 
     /// The filters of an HTTP connection manager.
     pub(crate) fn http(&self, destined: Destined) -> Vec<HttpFilter> {
-        self.filters(Layer::Request, destined)
-            .map(|filter| http_filter("envoy.filters.http.rbac", filter.http()))
-            .collect()
+        let mut filters = Vec::new();
+        let mut tokens = tokens::filter(self.of(Action::Authenticate));
+        for filter in self.filters(Layer::Request, destined) {
+            // Only CUSTOM comes before them.
+            if filter.action != Action::Custom {
+                filters.extend(tokens.take());
+            }
+            filters.push(http_filter("envoy.filters.http.rbac", filter.http()));
+        }
+        filters.extend(tokens);
+        filters
     }
 
     /// The network filters before opaque bytes are relayed.
@@ -136,7 +145,7 @@ fn action_of(policy: &v1::AuthorizationPolicy) -> Action {
 const fn rbac_action(action: Action) -> rbac::Action {
     match action {
         Action::Allow => rbac::Action::Allow,
-        Action::Deny | Action::Custom => rbac::Action::Deny,
+        Action::Deny | Action::Custom | Action::Authenticate => rbac::Action::Deny,
         Action::Audit => rbac::Action::Log,
     }
 }

@@ -994,6 +994,9 @@ pub mod authorization_policy {
         Audit = 2,
         /// Cannot be consulted yet: whatever it matches is denied.
         Custom = 3,
+        /// A RequestAuthentication: each rule is a place where tokens stand. They cannot be checked yet:
+        /// a request that has one is answered with 401.
+        Authenticate = 4,
     }
     impl Action {
         /// String value of the enum field names used in the ProtoBuf definition.
@@ -1006,6 +1009,7 @@ pub mod authorization_policy {
                 Self::Deny => "DENY",
                 Self::Audit => "AUDIT",
                 Self::Custom => "CUSTOM",
+                Self::Authenticate => "AUTHENTICATE",
             }
         }
         /// Creates an enum from field names used in the ProtoBuf definition.
@@ -1015,6 +1019,7 @@ pub mod authorization_policy {
                 "DENY" => Some(Self::Deny),
                 "AUDIT" => Some(Self::Audit),
                 "CUSTOM" => Some(Self::Custom),
+                "AUTHENTICATE" => Some(Self::Authenticate),
                 _ => None,
             }
         }
@@ -1445,6 +1450,10 @@ pub enum Attribute {
     DestinationIp = 11,
     DestinationPort = 12,
     Sni = 13,
+    /// A parameter of the query, named by `key`.
+    QueryParameter = 14,
+    /// A cookie, named by `key`.
+    Cookie = 15,
 }
 impl Attribute {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -1467,6 +1476,8 @@ impl Attribute {
             Self::DestinationIp => "ATTRIBUTE_DESTINATION_IP",
             Self::DestinationPort => "ATTRIBUTE_DESTINATION_PORT",
             Self::Sni => "ATTRIBUTE_SNI",
+            Self::QueryParameter => "ATTRIBUTE_QUERY_PARAMETER",
+            Self::Cookie => "ATTRIBUTE_COOKIE",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -1486,6 +1497,8 @@ impl Attribute {
             "ATTRIBUTE_DESTINATION_IP" => Some(Self::DestinationIp),
             "ATTRIBUTE_DESTINATION_PORT" => Some(Self::DestinationPort),
             "ATTRIBUTE_SNI" => Some(Self::Sni),
+            "ATTRIBUTE_QUERY_PARAMETER" => Some(Self::QueryParameter),
+            "ATTRIBUTE_COOKIE" => Some(Self::Cookie),
             _ => None,
         }
     }

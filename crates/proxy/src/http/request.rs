@@ -149,11 +149,14 @@ fn authorize(exchange: &mut InProgress, plan: &Plan) -> Result<(), Refusal> {
     if verdict.allowed {
         return Ok(());
     }
-    let custom = verdict.decided_by.is_some_and(|it| it.policy.action() == Action::Custom);
-    let reason =
-        if custom { Reason::CustomAuthorizationDenied } else { Reason::AuthorizationDenied };
+    let reason = match verdict.decided_by.map(|it| it.policy.action()) {
+        Some(Action::Custom) => Reason::CustomAuthorizationDenied,
+        Some(Action::Authenticate) => Reason::TokenNotChecked,
+        _ => Reason::AuthorizationDenied,
+    };
+    let by_rule = reason == Reason::AuthorizationDenied;
     Err(Refusal {
-        details: (!custom).then(|| verdict.detail().into()),
+        details: by_rule.then(|| verdict.detail().into()),
         origin: Some(verdict.origin().clone()),
         ..Refusal::new(reason)
     })

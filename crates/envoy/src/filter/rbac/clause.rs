@@ -58,7 +58,9 @@ pub(super) fn is_http_only(clause: &v1::Clause) -> bool {
         | Attribute::Host
         | Attribute::Method
         | Attribute::Path
-        | Attribute::Header => true,
+        | Attribute::Header
+        | Attribute::QueryParameter
+        | Attribute::Cookie => true,
         Attribute::Principal
         | Attribute::Namespace
         | Attribute::ServiceAccount

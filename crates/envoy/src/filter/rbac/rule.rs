@@ -19,7 +19,7 @@ pub(super) struct Scene {
 impl Scene {
     /// Whether what is not understood counts as matching.
     const fn doubts_match(&self) -> bool {
-        matches!(self.action, Action::Custom | Action::Deny)
+        matches!(self.action, Action::Custom | Action::Authenticate | Action::Deny)
     }
 
     fn doubtful<L: Logic>(&self) -> L {
@@ -107,6 +107,8 @@ pub(super) fn report(
         Ok(Action::Allow) => "so the rule allows nothing",
         Ok(Action::Audit) => "so the rule reports nothing",
         Ok(Action::Deny | Action::Custom) => "so it counts as matching",
+        // Its clauses are places of tokens, which another filter looks at.
+        Ok(Action::Authenticate) => return,
         Err(_) => {
             let why = "an action that is not known: everything is denied";
             return out.problem(objects, policy.origin.as_ref(), why);

@@ -216,13 +216,12 @@ impl Arriving<'_> {
     }
 }
 
-/// What policies refuse: a request with 403, a connection by closing it.
+/// What policies refuse: a request with 403, or 401 for its token, a connection by closing it.
 pub fn denied(verdict: &Verdict<'_>, http: bool) -> Answer {
-    let custom = verdict.decided_by.is_some_and(|it| it.policy.action() == Action::Custom);
-    let reason = if custom && http {
-        Reason::CustomAuthorizationDenied
-    } else {
-        Reason::AuthorizationDenied
+    let (status, reason) = match verdict.decided_by.map(|it| it.policy.action()) {
+        Some(Action::Custom) if http => (403, Reason::CustomAuthorizationDenied),
+        Some(Action::Authenticate) => (401, Reason::TokenNotChecked),
+        _ => (403, Reason::AuthorizationDenied),
     };
-    Answer::refused(http.then_some(403), verdict.origin(), reason)
+    Answer::refused(http.then_some(status), verdict.origin(), reason)
 }

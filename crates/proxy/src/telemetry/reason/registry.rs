@@ -261,6 +261,13 @@ registry! {
         side: Policy, reached: No, flags: EXTERNAL_AUTHORIZATION, status: Some(403),
         text: fixed("ext_authz_error", "RBAC: access denied"),
     }
+    /// The request has a token that a RequestAuthentication is about, and tokens cannot be checked.
+    TokenNotChecked = "token_not_checked" {
+        advice: "JSON Web Tokens are not honoured yet and fail closed: send the request without one, or \
+                 take the RequestAuthentication away.",
+        side: Policy, reached: No, flags: EXTERNAL_AUTHORIZATION, status: Some(401),
+        text: fixed("jwt_authn_access_denied{token_not_checked}", "Jwt cannot be checked"),
+    }
     /// Plain text on a port that takes mutual TLS only.
     MtlsRequired = "mtls_required" {
         advice: "The caller has no sidecar, or a DestinationRule turns its mutual TLS off; a \
