@@ -1,6 +1,8 @@
 //! The control plane on a real API server: whom it serves, what it writes, and who of several does.
 
 use std::net::SocketAddr;
+use std::path::Path;
+use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -309,5 +311,69 @@ fn what_istio_wrote_is_taken_and_never_written() -> anyhow::Result<()> {
     let made = ["get", "secret", "istio-ca-secret", "-n", "istio-system"];
     assert!(api.kubectl().run(made).is_err(), "with `cacerts` no root is made");
     second.stop();
+    Ok(())
+}
+
+/// The chart's roles, as Helm renders them.
+fn allow(api: &Api) -> anyhow::Result<Kubectl> {
+    let chart = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/helm/lateen");
+    let rendered = Command::new(api.programs().path("helm"))
+        .args(["template", "lateen", "--namespace", "istio-system"])
+        .args(["--show-only", "templates/account.yaml", "--show-only", "templates/roles.yaml"])
+        .arg(&chart)
+        .output()?;
+    anyhow::ensure!(rendered.status.success(), "{}", String::from_utf8_lossy(&rendered.stderr));
+    api.kubectl().apply(&String::from_utf8(rendered.stdout)?)?;
+    api.service_account("istio-system", "istiod")
+}
+
+#[test]
+fn with_the_charts_roles_it_does_all_that_it_has_to() -> anyhow::Result<()> {
+    let api = Api::start()?;
+    api.namespace("istio-system")?;
+    api.namespace("shop")?;
+    let crds = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/helm/lateen/crds");
+    api.kubectl().run(["create", "--filename", &crds.to_string_lossy()])?;
+    let gateway = "gateways.networking.istio.io";
+    api.kubectl().run(["wait", "--for=condition=Established", &format!("crd/{gateway}")])?;
+    let account = "{apiVersion: v1, kind: ServiceAccount, metadata: {name: web, namespace: shop}}";
+    api.kubectl().apply(account)?;
+    let plane = Plane::start(&allow(&api)?, "istiod-a", |_| {})?;
+    let root = root_of(&api, "shop")?;
+    plane.certificate(&root, &token(&api, None, "istio-ca")?)?;
+
+    // An object says what became of it, as long as there is something to be said.
+    let front = |protocol: &str| {
+        format!(
+            "{{apiVersion: networking.istio.io/v1, kind: Gateway, metadata: {{name: front, namespace: shop}}, \
+             spec: {{servers: [{{port: {{number: 80, name: http, protocol: {protocol}}}, hosts: ['*']}}]}}}}"
+        )
+    };
+    let condition = |wanted: &str| {
+        wait::until(&format!("the condition {wanted}"), PATIENCE, || {
+            let found = api.kubectl().json(["get", gateway, "front", "-n", "shop"])?;
+            let conditions = found["status"]["conditions"].as_array();
+            let ours = conditions.into_iter().flatten().find(|it| it["type"] == "Reconciled");
+            let ours = ours.context("no condition")?;
+            anyhow::ensure!(ours["status"] == wanted, "{ours}");
+            anyhow::ensure!(
+                found["status"]["observedGeneration"] == found["metadata"]["generation"],
+                "{found}"
+            );
+            Ok(ours.clone())
+        })
+    };
+    api.kubectl().apply(&front("HTTPS"))?;
+    let bad = condition("False")?;
+    assert_eq!(bad["reason"], "Invalid", "{bad}");
+    assert!(bad["message"].as_str().context("a message")?.contains("tls"), "{bad}");
+
+    // Whoever leads next takes back what holds no more.
+    plane.stop();
+    api.kubectl().apply(&front("HTTP"))?;
+    let next = Plane::start(&allow(&api)?, "istiod-b", |_| {})?;
+    let good = condition("True")?;
+    assert_eq!(good["reason"], "Accepted", "{good}");
+    next.stop();
     Ok(())
 }
