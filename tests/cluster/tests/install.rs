@@ -268,6 +268,8 @@ fn the_control_plane_may_do_its_work_and_nothing_else() -> anyhow::Result<()> {
         &["patch", "mutatingwebhookconfigurations/istio-sidecar-injector"],
         &["patch", "validatingwebhookconfigurations/istiod-default-validator"],
         &["list", "customresourcedefinitions"],
+        // A dry run that must be refused, by which it sees whether validation answers.
+        &["create", "gateways.networking.istio.io", "--namespace", "istio-system"],
     ] {
         assert!(may(arguments)?, "it may not {arguments:?}");
     }
@@ -281,6 +283,7 @@ fn the_control_plane_may_do_its_work_and_nothing_else() -> anyhow::Result<()> {
         &["delete", "secrets", "--namespace", "istio-system"],
         &["update", "virtualservices.networking.istio.io", "--namespace", "shop"],
         &["delete", "virtualservices.networking.istio.io", "--namespace", "shop"],
+        &["create", "gateways.networking.istio.io", "--namespace", "shop"],
         &["patch", "mutatingwebhookconfigurations/somebody-elses"],
         &["create", "mutatingwebhookconfigurations"],
         &["update", "leases.coordination.k8s.io/lateen-leader", "--namespace", "kube-system"],
@@ -296,5 +299,41 @@ fn the_control_plane_may_do_its_work_and_nothing_else() -> anyhow::Result<()> {
     gateway.run(["get", "secrets", "--namespace", "istio-system"])?;
     let refusal = gateway.run(["get", "secrets", "--namespace", "shop"]).expect_err("not its own");
     assert!(refusal.to_string().contains("cannot list resource"), "{refusal}");
+    Ok(())
+}
+
+/// The real control plane, with the chart's account and nothing else, does its work and is refused nothing.
+#[test]
+fn the_control_plane_is_refused_nothing() -> anyhow::Result<()> {
+    let api = Api::start()?;
+    succeed(&api, &["install", "--no-wait"])?;
+    api.namespace("shop")?;
+    let account = api.service_account("istio-system", "istiod")?;
+    let mut command = Command::new(binary());
+    command.args(["controller", "--namespace", "istio-system"]);
+    command.arg("--kubeconfig").arg(account.kubeconfig());
+    command.args(["--listen", "127.0.0.1:0"]);
+    command.args(["--monitoring", "127.0.0.1:0"]);
+    command.args(["--webhooks", "127.0.0.1:0"]);
+    let plane = api.program("control-plane", command)?;
+    wait::until("the root is in the namespace", PATIENCE, || {
+        api.kubectl().json(["get", "configmap", "istio-ca-root-cert", "--namespace", "shop"])
+    })
+    .with_context(|| plane.output())?;
+    wait::until("the webhooks have their certificate", PATIENCE, || {
+        for (kind, name) in [
+            ("mutatingwebhookconfiguration", "istio-sidecar-injector"),
+            ("validatingwebhookconfiguration", "istio-validator-istio-system"),
+            ("validatingwebhookconfiguration", "istiod-default-validator"),
+        ] {
+            let found = api.kubectl().json(["get", kind, name])?;
+            let bundle = &found["webhooks"][0]["clientConfig"]["caBundle"];
+            anyhow::ensure!(bundle.is_string(), "{name} has none");
+        }
+        Ok(())
+    })
+    .with_context(|| plane.output())?;
+    let output = plane.output();
+    assert!(!output.contains("forbidden"), "{output}");
     Ok(())
 }
