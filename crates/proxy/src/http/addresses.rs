@@ -15,10 +15,13 @@ use crate::upstream::Source;
 /// Addresses that are remembered; beyond, the memory is begun anew.
 const REMEMBERED: usize = 4096;
 
+/// An address, and from where it is dialled.
+type Dialled = (SocketAddr, Option<Source>);
+
 /// The addresses that a worker has sent requests to: the application's, and those that were passed
 /// through.
 #[derive(Debug, Default)]
-pub(super) struct Addresses(RefCell<FxHashMap<(SocketAddr, Option<Source>), Rc<KnownAddress>>>);
+pub(super) struct Addresses(RefCell<FxHashMap<Dialled, Rc<KnownAddress>>>);
 
 /// An address that is spoken to in plain text.
 #[derive(Debug)]
