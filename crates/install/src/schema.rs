@@ -31,7 +31,7 @@ fn check(value: &Value, schema: &Value, root: &Value, path: &str, faults: &mut V
                 faults.push(format!("{shown}: {value} is none of {rule}"));
             }
             "not" if rule["const"] == *value => {
-                faults.push(format!("{shown}: {value} is reserved"))
+                faults.push(format!("{shown}: {value} is reserved"));
             }
             "pattern" => {
                 let text = value.as_str().unwrap_or_default();
@@ -91,7 +91,7 @@ fn check_fields(
         match (known.get(name), rules.get("additionalProperties")) {
             (Some(schema), _) => check(value, schema, root, &place, faults),
             (None, Some(Value::Bool(false))) => {
-                faults.push(format!("{place}: there is no such value"))
+                faults.push(format!("{place}: there is no such value"));
             }
             (None, Some(schema)) => check(value, schema, root, &place, faults),
             (None, None) => {}

@@ -16,7 +16,7 @@ fn revisions() -> Revisions {
     }
 }
 
-fn namespace(name: &str, labels: Value) -> Value {
+fn namespace(name: &str, labels: &Value) -> Value {
     json!({"metadata": {"name": name, "labels": labels}})
 }
 
@@ -57,7 +57,7 @@ fn said(namespaces: &[Value], pods: &[Value], owners: &[Value]) -> Vec<(Level, S
 
 #[test]
 fn a_pod_without_a_sidecar_is_named_with_the_command_that_mends_it() {
-    let namespaces = [namespace("shop", json!({"istio-injection": "enabled"}))];
+    let namespaces = [namespace("shop", &json!({"istio-injection": "enabled"}))];
     for (owner, remedy) in [
         (
             Some(("ReplicaSet", "web-5d4f")),
@@ -80,8 +80,8 @@ fn a_pod_without_a_sidecar_is_named_with_the_command_that_mends_it() {
 #[test]
 fn an_outdated_sidecar_is_named_with_its_reason() {
     let namespaces = [
-        namespace("shop", json!({"istio-injection": "enabled"})),
-        namespace("lab", json!({"istio.io/rev": "prod"})),
+        namespace("shop", &json!({"istio-injection": "enabled"})),
+        namespace("lab", &json!({"istio.io/rev": "prod"})),
     ];
     let of = |namespace, revision, tag| with_sidecar(pod(namespace, "it", None), revision, tag);
     for (pod, expected) in [
@@ -124,11 +124,11 @@ fn pods_that_are_not_meant_are_left_out() {
         (labelled.clone(), change("/spec", json!({"hostNetwork": true, "containers": []}))),
         (labelled.clone(), change("/status/phase", "Succeeded".into())),
     ] {
-        let found = said(&[namespace("shop", namespace_labels.clone())], &[pod], &[]);
+        let found = said(&[namespace("shop", &namespace_labels)], &[pod], &[]);
         assert_eq!(found[0].1, nothing, "{namespace_labels}");
     }
     let asked = change("/metadata/labels", json!({"sidecar.istio.io/inject": "true"}));
-    let found = said(&[namespace("shop", json!({}))], &[asked], &[]);
+    let found = said(&[namespace("shop", &json!({}))], &[asked], &[]);
     assert_eq!(
         found[0].1, "pod shop/it has no sidecar",
         "a pod may ask from an unlabelled namespace"
