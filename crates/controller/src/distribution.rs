@@ -67,13 +67,25 @@ pub(crate) struct Candidate {
     pub(crate) outlet: Outlet,
 }
 
+/// How much of its scope a native stream takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum CutsOf {
+    /// The directory at once, the routes of hosts as they are asked for.
+    Scope,
+    /// All of it at once.
+    WholeScope,
+    /// Only what its workload is: settings, inbound side and a gateway's listeners, without what these
+    /// name. For an agent, which stands beside its proxy and is none.
+    Workload,
+}
+
 /// What a stream asks for first.
 #[derive(Debug)]
 pub(crate) enum Wants {
     /// The native stream's cuts.
     Cuts {
-        /// It wants its whole scope at once.
-        whole_scope: bool,
+        /// How much of its scope it takes.
+        of: CutsOf,
         /// What it subscribes to.
         subscribe: Vec<String>,
         /// What it has: name and version.

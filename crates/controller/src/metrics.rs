@@ -98,6 +98,44 @@ impl Admission {
     }
 }
 
+/// What is sent on a stream; Istio's words (`pilot_xds_pushes`, `pilot_total_xds_rejects`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sent {
+    /// A cut, to a proxy of ours.
+    Native,
+    /// Resources of a kind, to an Envoy.
+    Kind(lateen_envoy::Kind),
+}
+
+impl Sent {
+    /// The native stream, and a type for each kind.
+    const COUNT: usize = 1 + lateen_envoy::Kind::ALL.len();
+
+    fn all() -> impl Iterator<Item = Self> {
+        std::iter::once(Self::Native).chain(lateen_envoy::Kind::ALL.map(Self::Kind))
+    }
+
+    fn index(self) -> usize {
+        match self {
+            Self::Native => 0,
+            Self::Kind(kind) => 1 + kind.index(),
+        }
+    }
+
+    fn label(self) -> &'static str {
+        use lateen_envoy::Kind;
+        match self {
+            Self::Native => "native",
+            Self::Kind(Kind::Cluster) => "cds",
+            Self::Kind(Kind::Endpoints) => "eds",
+            Self::Kind(Kind::Listener) => "lds",
+            Self::Kind(Kind::Routes) => "rds",
+            Self::Kind(Kind::VirtualHost) => "vhds",
+            Self::Kind(Kind::Secret) => "sds",
+        }
+    }
+}
+
 /// Why a caller was not served. The labels of both services' refusals.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Refusal {
@@ -177,8 +215,8 @@ pub(crate) struct Metrics {
     services: AtomicUsize,
     virtual_services: AtomicUsize,
     triggers: [AtomicU64; PushTrigger::ALL.len()],
-    pushes: AtomicU64,
-    rejects: AtomicU64,
+    pushes: [AtomicU64; Sent::COUNT],
+    rejects: [AtomicU64; Sent::COUNT],
     stream_refusals: [AtomicU64; Refusal::ALL.len()],
     csrs: AtomicU64,
     certificates: AtomicU64,
@@ -205,9 +243,13 @@ impl Metrics {
         add(&self.triggers[trigger as usize]);
     }
 
-    /// A round of cuts was sent.
-    pub(crate) fn pushed(&self, took: Duration, count: usize) {
-        self.pushes.fetch_add(count as u64, Ordering::Relaxed);
+    /// Something was sent to a proxy.
+    pub(crate) fn pushed(&self, sent: Sent) {
+        add(&self.pushes[sent.index()]);
+    }
+
+    /// Something was sent to every proxy that was due.
+    pub(crate) fn round(&self, took: Duration) {
         self.push_time.observe(&SECONDS, took.as_secs_f64());
     }
 
@@ -221,9 +263,9 @@ impl Metrics {
         self.convergence.observe(&SECONDS, took.as_secs_f64());
     }
 
-    /// A proxy refused a cut.
-    pub(crate) fn rejected(&self) {
-        add(&self.rejects);
+    /// A proxy refused what was sent.
+    pub(crate) fn rejected(&self, sent: Sent) {
+        add(&self.rejects[sent.index()]);
     }
 
     /// A stream, or the connection for it, was refused.

@@ -80,9 +80,14 @@ pub(crate) fn wants_whole_scope(node: &Node) -> bool {
     is_set(node, "LATEEN_EAGER")
 }
 
+/// Whether an agent asks, for itself (`LATEEN_AGENT`).
+pub(crate) fn is_agent(node: &Node) -> bool {
+    is_set(node, "LATEEN_AGENT")
+}
+
 /// What stands beside an Envoy: `LATEEN_AGENT`, `LATEEN_TELEMETRY`.
 pub(crate) fn beside(node: &Node) -> Beside {
-    Beside { agent: is_set(node, "LATEEN_AGENT"), telemetry: is_set(node, "LATEEN_TELEMETRY") }
+    Beside { agent: is_agent(node), telemetry: is_set(node, "LATEEN_TELEMETRY") }
 }
 
 /// The workload as its node describes it, which counts where nobody applied it: Istio's metadata

@@ -20,9 +20,9 @@ use tonic::{Code, Status};
 
 use crate::{
     authentication::{Authenticator, Peer, Proof},
-    distribution::{Caller, Candidate, Command, Distribution, Lease, Request, Wants},
+    distribution::{Caller, Candidate, Command, CutsOf, Distribution, Lease, Request, Wants},
     metrics::{Metrics, Refusal},
-    node::{InvalidNodeId, NodeId, beside, described, wants_whole_scope},
+    node::{InvalidNodeId, NodeId, beside, described, is_agent, wants_whole_scope},
 };
 
 /// Takes streams of proxies.
@@ -127,7 +127,14 @@ fn wants(
             subscribe.push("*".to_owned());
         }
         let known = known.into_iter().collect();
-        return Some(Wants::Cuts { whole_scope: wants_whole_scope(node), subscribe, known });
+        let of = if is_agent(node) {
+            CutsOf::Workload
+        } else if wants_whole_scope(node) {
+            CutsOf::WholeScope
+        } else {
+            CutsOf::Scope
+        };
+        return Some(Wants::Cuts { of, subscribe, known });
     }
     let kind = Kind::of_type_url(type_url)?;
     let request = Request { subscribe, unsubscribe: Vec::new(), known };

@@ -8,6 +8,7 @@ use lateen_xds::server::Outlet;
 use tonic::Status;
 
 use super::{
+    CutsOf,
     admission::Caller,
     delivery::{Delivery, close},
     envoy::{Beside, PartIds, Session},
@@ -47,6 +48,7 @@ pub(super) enum Plane {
 
 /// What a proxy of ours wants and has.
 pub(super) struct Native {
+    pub(super) of: CutsOf,
     pub(super) view: View,
     pub(super) delivery: Delivery,
 }
@@ -60,6 +62,11 @@ pub(super) struct Envoy {
 }
 
 impl Plane {
+    /// Whether it is one.
+    pub(super) fn is_proxy(&self) -> bool {
+        !matches!(self, Self::Native(native) if native.of == CutsOf::Workload)
+    }
+
     /// Ends the stream.
     pub(super) fn close(self, status: Status, runtime: &tokio::runtime::Handle) {
         match self {
@@ -70,6 +77,11 @@ impl Plane {
 }
 
 impl Connection {
+    /// Whether there is a proxy at the other end.
+    pub(super) fn is_proxy(&self) -> bool {
+        self.plane.is_proxy()
+    }
+
     /// What its proxy runs on.
     pub(super) fn status(&self) -> ProxyStatus {
         let (is_settled, is_refused) = match &self.plane {

@@ -17,7 +17,7 @@ use tokio::sync::{mpsc, watch};
 use tonic::Status;
 
 use super::{
-    Candidate, Command, ConnectionId, Facts, Intake, Lease, Wants,
+    Candidate, Command, ConnectionId, CutsOf, Facts, Intake, Lease, Wants,
     admission::{account, admit},
     connection::{Connection, Native, Plane},
     delivery::Delivery,
@@ -27,7 +27,7 @@ use super::{
     view::{Catalog, View},
 };
 use crate::{
-    metrics::{Metrics, PushTrigger},
+    metrics::{Metrics, PushTrigger, Sent},
     node::NodeId,
     status::ProxyStatus,
 };
@@ -268,7 +268,7 @@ impl Distributor {
     fn open(&mut self, candidate: Candidate) -> Result<ConnectionId, Status> {
         let Candidate { caller, node, version, wants, outlet } = candidate;
         let (whole_scope, names) = match &wants {
-            Wants::Cuts { whole_scope, subscribe, .. } => (*whole_scope, subscribe.len()),
+            Wants::Cuts { of, subscribe, .. } => (*of == CutsOf::WholeScope, subscribe.len()),
             Wants::Kinds { request, .. } => (true, request.subscribe.len()),
         };
         let client = admit(&self.compiler, &caller, &node, whole_scope)?;
@@ -281,15 +281,16 @@ impl Distributor {
         *self.scopes.entry(scope).or_default() += 1;
         tracing::info!(proxy = %node, identity = %caller, connection = id.0, "a proxy connected");
         let plane = match wants {
-            Wants::Cuts { subscribe, known, .. } => {
+            Wants::Cuts { of, subscribe, known } => {
                 let mut catalog = Scoped {
                     compiler: &mut self.compiler,
                     scope,
                     client: &client,
+                    of,
                     has_secrets: caller.is_proven(),
                 };
                 let view = view(id, known, subscribe, &mut self.topics, &mut catalog);
-                Plane::Native(Box::new(Native { view, delivery: Delivery::new(outlet) }))
+                Plane::Native(Box::new(Native { of, view, delivery: Delivery::new(outlet) }))
             }
             Wants::Kinds { kind, request, beside } => {
                 let has_secrets = caller.is_proven();
@@ -311,7 +312,7 @@ impl Distributor {
         };
         self.connections.insert(id, connection);
         self.awake.insert(id);
-        self.metrics.set_connections(self.connections.len());
+        self.count_proxies();
         Ok(id)
     }
 
@@ -335,7 +336,7 @@ impl Distributor {
     fn hear_native(&mut self, id: ConnectionId, event: Event) {
         let Some(connection) = self.connections.get_mut(&id) else { return };
         let Plane::Native(native) = &mut connection.plane else { return };
-        let Native { view, delivery } = &mut **native;
+        let Native { view, delivery, .. } = &mut **native;
         match event {
             Event::Subscriptions { type_url, subscribe, unsubscribe, .. } => {
                 if &*type_url != TYPE_URL {
@@ -358,7 +359,7 @@ impl Distributor {
             Event::Rejected { tag, reason, .. } => {
                 delivery.refused();
                 view.refuse();
-                self.metrics.rejected();
+                self.metrics.rejected(Sent::Native);
                 tracing::warn!(
                     proxy = %connection.node, cut = tag, reason,
                     "a proxy refused its configuration and stays with what it has"
@@ -401,8 +402,13 @@ impl Distributor {
                 self.workloads.remove(&workload);
             }
         }
-        self.metrics.set_connections(self.connections.len());
+        self.count_proxies();
         Some(Removed { node, plane })
+    }
+
+    fn count_proxies(&self) {
+        let proxies = self.connections.values().filter(|connection| connection.is_proxy());
+        self.metrics.set_connections(proxies.count());
     }
 
     /// One connection less in a scope. Scopes without any are forgotten when there are many.
@@ -421,7 +427,7 @@ impl Distributor {
     /// Sends to every connection what it should have and does not, unless it has not answered yet.
     fn flush(&mut self) {
         let started = Instant::now();
-        let mut pushes = 0;
+        let mut is_sent = false;
         loop {
             // Clients that came or went may have changed something for others.
             let changes = self.compiler.settle_clients();
@@ -432,11 +438,11 @@ impl Distributor {
                 break;
             }
             for id in awake {
-                pushes += usize::from(self.settle(id));
+                is_sent |= self.settle(id);
             }
         }
-        if pushes > 0 {
-            self.metrics.pushed(started.elapsed(), pushes);
+        if is_sent {
+            self.metrics.round(started.elapsed());
         }
         while let Some((audience, name)) = self.topics.retire(SPARE_OUTPUTS) {
             self.compiler.forget(audience, &name);
@@ -467,7 +473,7 @@ impl Distributor {
     fn push(&mut self, id: ConnectionId) -> bool {
         let Some(connection) = self.connections.get_mut(&id) else { return false };
         let Plane::Native(native) = &mut connection.plane else { return false };
-        let Native { view, delivery } = &mut **native;
+        let Native { of, view, delivery } = &mut **native;
         if !view.is_stale() {
             return false;
         }
@@ -475,6 +481,7 @@ impl Distributor {
             compiler: &mut self.compiler,
             scope: connection.scope,
             client: &connection.client,
+            of: *of,
             has_secrets: connection.caller.is_proven(),
         };
         let difference = view.advance(&mut self.topics, &mut catalog);
@@ -489,6 +496,7 @@ impl Distributor {
         );
         let size = delivery.start(difference, self.sequence, since, self.chunk_bytes);
         self.metrics.cut_size(size);
+        self.metrics.pushed(Sent::Native);
         true
     }
 
@@ -514,6 +522,7 @@ impl Distributor {
                     compiler: &mut self.compiler,
                     scope,
                     client: &connection.client,
+                    of: native.of,
                     has_secrets: connection.caller.is_proven(),
                 };
                 let (known, subscribe) = (remains.known, remains.subscriptions);
@@ -532,7 +541,8 @@ impl Distributor {
     }
 
     fn status(&self) -> Vec<ProxyStatus> {
-        let mut all: Vec<ProxyStatus> = self.connections.values().map(Connection::status).collect();
+        let proxies = self.connections.values().filter(|connection| connection.is_proxy());
+        let mut all: Vec<ProxyStatus> = proxies.map(Connection::status).collect();
         all.sort_by(|a, b| a.proxy.cmp(&b.proxy));
         all
     }
@@ -599,19 +609,31 @@ struct Scoped<'a> {
     compiler: &'a mut Compiler,
     scope: ScopeId,
     client: &'a Client,
+    of: CutsOf,
     has_secrets: bool,
 }
 
 impl Catalog for Scoped<'_> {
     fn roots(&mut self) -> Vec<Name> {
-        self.compiler.roots(self.scope, self.client)
+        let mut roots = self.compiler.roots(self.scope, self.client);
+        if self.of == CutsOf::Workload {
+            let is_own = |name: &Name| {
+                matches!(name, Name::Settings | Name::Inbound { .. } | Name::Gateway(_))
+            };
+            roots.retain(is_own);
+        }
+        roots
     }
 
     fn output(&mut self, name: &Name) -> Option<Arc<Output>> {
         if matches!(name, Name::Secret { .. }) && !self.has_secrets {
             return None;
         }
-        self.compiler.output(self.scope, name)
+        let output = self.compiler.output(self.scope, name)?;
+        if self.of == CutsOf::Workload && !output.references.is_empty() {
+            return Some(Arc::new(Output { references: Vec::new(), ..(*output).clone() }));
+        }
+        Some(output)
     }
 
     fn audience(&self, name: &Name) -> Audience {

@@ -5,7 +5,7 @@ use std::{
     sync::atomic::{AtomicU64, Ordering},
 };
 
-use super::{Admission, BUCKETS, BYTES, Histogram, Metrics, PushTrigger, Refusal, SECONDS};
+use super::{Admission, BUCKETS, BYTES, Histogram, Metrics, PushTrigger, Refusal, SECONDS, Sent};
 
 /// Writes all metrics, each with its help and type.
 pub(crate) fn render(metrics: &Metrics, version: &str) -> String {
@@ -25,10 +25,10 @@ pub(crate) fn render(metrics: &Metrics, version: &str) -> String {
         let count = count(&metrics.triggers[trigger as usize]);
         page.line("pilot_push_triggers", &[("type", trigger.label())], count);
     }
-    page.head("pilot_xds_pushes", "counter", "Cuts that were sent.");
-    page.line("pilot_xds_pushes", &[("type", "native")], count(&metrics.pushes));
-    page.head("pilot_total_xds_rejects", "counter", "Cuts that a proxy refused.");
-    page.line("pilot_total_xds_rejects", &[("type", "native")], count(&metrics.rejects));
+    let help = "Cuts and, to Envoys, responses that were sent.";
+    page.by_type("pilot_xds_pushes", help, &metrics.pushes);
+    let help = "Cuts and, by Envoys, responses that a proxy refused.";
+    page.by_type("pilot_total_xds_rejects", help, &metrics.rejects);
     page.head("lateen_stream_refusals", "counter", "Streams that were not served, by why.");
     page.refusals("lateen_stream_refusals", &metrics.stream_refusals);
 
@@ -76,6 +76,13 @@ impl Page {
         }
         let close = if labels.is_empty() { "" } else { "}" };
         self.push(format_args!("{close} {value}\n"));
+    }
+
+    fn by_type(&mut self, name: &str, help: &str, counters: &[AtomicU64; Sent::COUNT]) {
+        self.head(name, "counter", help);
+        for sent in Sent::all() {
+            self.line(name, &[("type", sent.label())], count(&counters[sent.index()]));
+        }
     }
 
     fn refusals(&mut self, name: &str, counters: &[AtomicU64]) {
@@ -168,11 +175,12 @@ mod tests {
         metrics.converged(Duration::from_secs(60));
         metrics.csr();
         metrics.csr_refused(Refusal::Expired);
-        metrics.rejected();
+        metrics.rejected(Sent::Kind(lateen_envoy::Kind::Cluster));
         let page = render(&metrics, "0.1.0");
         for line in [
             "pilot_xds{version=\"0.1.0\"} 3",
-            "pilot_total_xds_rejects{type=\"native\"} 1",
+            "pilot_total_xds_rejects{type=\"native\"} 0",
+            "pilot_total_xds_rejects{type=\"cds\"} 1",
             "pilot_proxy_convergence_time_bucket{le=\"0.01\"} 0",
             "pilot_proxy_convergence_time_bucket{le=\"0.05\"} 1",
             "pilot_proxy_convergence_time_bucket{le=\"30\"} 1",

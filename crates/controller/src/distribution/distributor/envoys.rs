@@ -15,6 +15,7 @@ use crate::distribution::{
     envoy::{Beside, PartIds, Parts, Request, Session},
     topics::Watcher,
 };
+use crate::metrics::Sent;
 
 /// Bytes on their way to all Envoys, about; near it responses become smaller, so that a thousand
 /// that connect at once are served in turns and nobody waits for a slow one.
@@ -71,7 +72,7 @@ impl Distributor {
                 self.in_flight -= session.bytes_in_flight(kind);
                 let Some(parts) = self.lowerings.parts(*parts) else { return };
                 session.refused(kind, &reason, parts);
-                self.metrics.rejected();
+                self.metrics.rejected(Sent::Kind(kind));
                 tracing::warn!(
                     proxy = %connection.node, ?kind, reason,
                     "an Envoy refused configuration and stays with what it has"
@@ -127,6 +128,9 @@ impl Distributor {
             let bytes = update.resources.iter().map(|resource| resource.body.len()).sum::<usize>();
             self.in_flight += bytes;
             self.metrics.cut_size(bytes);
+            if let Some(kind) = Kind::of_type_url(&update.type_url) {
+                self.metrics.pushed(Sent::Kind(kind));
+            }
             tracing::debug!(
                 proxy = %connection.node,
                 type_url = %update.type_url,

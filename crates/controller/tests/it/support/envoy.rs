@@ -171,17 +171,6 @@ impl Client {
         response.expect("a stream").expect("a response")
     }
 
-    /// How the stream ends.
-    pub async fn end(&mut self) -> tonic::Status {
-        loop {
-            match timeout(LIMIT, self.responses.message()).await.expect("an end in time") {
-                Ok(Some(_)) => {}
-                Ok(None) => return tonic::Status::ok(""),
-                Err(status) => return status,
-            }
-        }
-    }
-
     /// Takes a response, or refuses it; new clusters' endpoints are asked for before that, as
     /// Envoy does.
     pub fn take(&mut self, response: DeltaDiscoveryResponse) -> Seen {

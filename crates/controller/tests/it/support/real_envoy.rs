@@ -33,13 +33,15 @@ pub fn is_alone(test: &str) -> bool {
         return false;
     }
     let own = std::env::current_exe().expect("a program");
-    let status = isolated(own.to_str().expect("a path"))
+    let output = isolated(own.to_str().expect("a path"))
         .args(["--exact", test, "--nocapture"])
         .env(MARK, "1")
         .env("LATEEN_ENVOY", envoy)
-        .status()
+        .output()
         .expect("it runs");
-    assert!(status.success(), "{test} failed in its own network");
+    let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+    let is_good = output.status.success() && said.contains("test result: ok. 1 passed");
+    assert!(is_good, "{test} failed in its own network:\n{said}");
     false
 }
 

@@ -1,14 +1,12 @@
 //! What can be seen from outside, and how it starts and stops.
 
-mod support;
-
 use std::{fs, net::SocketAddr, time::Duration};
 
-use lateen_controller::{Controller, Settings, StartError};
-use support::{
-    Mesh, Seen,
+use crate::support::{
+    Mesh, Proxy, Seen,
     shop::{files, service, subscription, virtual_service},
 };
+use lateen_controller::{Controller, Settings, StartError};
 
 async fn shop() -> Mesh {
     let files = files();
@@ -36,7 +34,7 @@ async fn the_status_follows_each_proxy() {
     let mut proxy = mesh.proxy("shop/web-1", "shop/web");
     proxy.cut().await;
     let synced = || async { mesh.json("/debug/syncz").await[0]["status"] == "SYNCED" };
-    proxy.undisturbed(support::eventually("the first cut is taken", synced)).await;
+    proxy.undisturbed(crate::support::eventually("the first cut is taken", synced)).await;
     let status = mesh.json("/debug/syncz").await;
     assert_eq!(status[0]["proxy"], "web-1.shop");
     assert_eq!(status[0]["proxy_type"], "sidecar");
@@ -49,14 +47,24 @@ async fn the_status_follows_each_proxy() {
     mesh.write("cart.yaml", &service("shop", "cart", &[("cart-1", "10.1.3.1")]));
     proxy.cut().await;
     let taken = || async { mesh.json("/debug/syncz").await[0]["cut"] == 2 };
-    proxy.undisturbed(support::eventually("the second cut is taken", taken)).await;
+    proxy.undisturbed(crate::support::eventually("the second cut is taken", taken)).await;
     let (_, page) = mesh.page("/metrics").await;
     assert!(page.contains("pilot_proxy_convergence_time_count 1"), "{page}");
     assert!(page.contains("pilot_xds_pushes{type=\"native\"} 2"), "{page}");
 
+    // An agent's own stream is no further proxy, and has no more than what the agent reads.
+    let target = mesh.target("shop/web");
+    let mut agent = Proxy::saying(target, "sidecar", "shop/web-1", &["*"], &["LATEEN_AGENT"]);
+    agent.cut().await;
+    assert_eq!(agent.names(), ["inbound/shop/web-1", "settings"]);
+    assert_eq!(mesh.json("/debug/syncz").await.as_array().map(Vec::len), Some(1));
+    let (_, page) = mesh.page("/metrics").await;
+    assert!(page.contains("pilot_xds{version=\"0.1.0\"} 1"), "{page}");
+    drop(agent);
+
     drop(proxy);
     let gone = || async { mesh.json("/debug/syncz").await == serde_json::json!([]) };
-    support::eventually("the proxy is gone", gone).await;
+    crate::support::eventually("the proxy is gone", gone).await;
 }
 
 #[tokio::test]
@@ -77,7 +85,7 @@ async fn diagnostics_come_from_reading_and_from_linking() {
             })
         }
     };
-    support::eventually("the syntax error", has("syntax", "broken.yaml")).await;
+    crate::support::eventually("the syntax error", has("syntax", "broken.yaml")).await;
 
     // What links badly is known when somebody uses it.
     let mut proxy = mesh.proxy("shop/web-1", "shop/web");
@@ -96,7 +104,7 @@ async fn diagnostics_come_from_reading_and_from_linking() {
         let all = mesh.json("/debug/diagnostics").await;
         all.as_array().is_some_and(|all| all.iter().all(|one| one["code"] != "syntax"))
     };
-    support::eventually("the syntax error is gone", gone).await;
+    crate::support::eventually("the syntax error is gone", gone).await;
 }
 
 #[tokio::test]
@@ -111,7 +119,7 @@ async fn a_broken_file_changes_nothing_for_proxies() {
         let all = mesh.json("/debug/diagnostics").await;
         all.as_array().is_some_and(|all| all.iter().any(|one| one["code"] == "syntax"))
     };
-    proxy.undisturbed(support::eventually("the syntax error", reported)).await;
+    proxy.undisturbed(crate::support::eventually("the syntax error", reported)).await;
     let quiet = tokio::time::timeout(Duration::from_millis(200), proxy.next()).await;
     assert!(quiet.is_err(), "{quiet:?}");
 }
@@ -186,7 +194,7 @@ async fn dropping_it_stops_it_too() {
     mesh.abandon();
     let Seen::Disconnected(end) = proxy.next().await else { panic!("still connected") };
     assert!(!end.reason.is_empty());
-    support::eventually("the port is free", || async {
+    crate::support::eventually("the port is free", || async {
         tokio::net::TcpListener::bind(mesh.discovery()).await.is_ok()
     })
     .await;

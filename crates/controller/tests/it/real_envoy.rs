@@ -1,8 +1,6 @@
 //! Delta ADS, asked by a real Envoy.
 
-mod support;
-
-use support::{
+use crate::support::{
     Mesh, eventually,
     real_envoy::{Envoy, is_alone},
     shop::{files, service, virtual_service},
@@ -52,7 +50,7 @@ spec:
 /// Waits until a page of Envoy's has a text.
 macro_rules! shows {
     ($envoy:expr, $page:ident, $text:expr) => {
-        let deadline = tokio::time::Instant::now() + support::LIMIT;
+        let deadline = tokio::time::Instant::now() + crate::support::LIMIT;
         loop {
             let page = $envoy.$page().await;
             if page.contains($text) {
@@ -104,7 +102,7 @@ async fn follows(count: u8) {
     mesh.delete("late.yaml");
     mesh.delete("other.yaml");
     mesh.delete("route.yaml");
-    let deadline = tokio::time::Instant::now() + support::LIMIT;
+    let deadline = tokio::time::Instant::now() + crate::support::LIMIT;
     while envoy.active().await.iter().any(|name| name.contains("||late.")) {
         assert!(tokio::time::Instant::now() < deadline, "the service does not go");
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
@@ -124,21 +122,23 @@ async fn follows(count: u8) {
 
 #[tokio::test]
 async fn an_envoy_follows_the_mesh() {
-    if is_alone("an_envoy_follows_the_mesh") {
+    if is_alone("real_envoy::an_envoy_follows_the_mesh") {
         follows(4).await;
     }
 }
 
 #[tokio::test]
 async fn an_envoy_follows_a_mesh_of_many_virtual_hosts() {
-    if is_alone("an_envoy_follows_a_mesh_of_many_virtual_hosts") {
+    if is_alone("real_envoy::an_envoy_follows_a_mesh_of_many_virtual_hosts") {
         follows(60).await;
     }
 }
 
 #[tokio::test]
 async fn a_table_may_grow_until_its_virtual_hosts_are_resources_and_shrink_again() {
-    if !is_alone("a_table_may_grow_until_its_virtual_hosts_are_resources_and_shrink_again") {
+    if !is_alone(
+        "real_envoy::a_table_may_grow_until_its_virtual_hosts_are_resources_and_shrink_again",
+    ) {
         return;
     }
     let mesh = shop(0).await;
@@ -155,7 +155,7 @@ async fn a_table_may_grow_until_its_virtual_hosts_are_resources_and_shrink_again
         envoy.is_well().await;
         mesh.delete("route.yaml");
         mesh.delete("grown.yaml");
-        let deadline = tokio::time::Instant::now() + support::LIMIT;
+        let deadline = tokio::time::Instant::now() + crate::support::LIMIT;
         while envoy.routes().await.contains("\"80/") {
             assert!(tokio::time::Instant::now() < deadline, "{}", envoy.routes().await);
             tokio::time::sleep(std::time::Duration::from_millis(20)).await;
@@ -168,7 +168,7 @@ async fn a_table_may_grow_until_its_virtual_hosts_are_resources_and_shrink_again
 
 #[tokio::test]
 async fn a_gateway_is_served() {
-    if !is_alone("a_gateway_is_served") {
+    if !is_alone("real_envoy::a_gateway_is_served") {
         return;
     }
     let mesh = shop(2).await;

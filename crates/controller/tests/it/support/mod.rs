@@ -1,7 +1,5 @@
 //! A control plane over a folder of YAML, and proxies that connect to it.
 
-#![allow(dead_code)]
-
 pub mod envoy;
 pub mod real_envoy;
 pub mod shop;
@@ -240,11 +238,24 @@ impl Proxy {
         subscribe: &[&str],
         eager: bool,
     ) -> Self {
+        let said: &[&str] = if eager { &["LATEEN_EAGER"] } else { &[] };
+        Self::saying(target, role, workload, subscribe, said)
+    }
+
+    /// One whose node says these things of itself.
+    pub fn saying(
+        target: Target,
+        role: &str,
+        workload: &str,
+        subscribe: &[&str],
+        said: &[&str],
+    ) -> Self {
         let (namespace, name) = workload.split_once('/').expect("namespace/name");
-        let value = Value { kind: Some(Kind::StringValue(eager.to_string())) };
+        let value = Value { kind: Some(Kind::StringValue("true".to_owned())) };
+        let said = said.iter().map(|name| ((*name).to_owned(), value.clone()));
         let node = Node {
             id: format!("{role}~127.0.0.1~{name}.{namespace}~{namespace}.svc.cluster.local"),
-            metadata: Some(Struct { fields: [("LATEEN_EAGER".to_owned(), value)].into() }),
+            metadata: Some(Struct { fields: said.collect() }),
             user_agent_name: "test".to_owned(),
             ..Node::default()
         };

@@ -1,9 +1,8 @@
 //! Who is served, and who gets which certificate.
 
-mod support;
-
 use std::{fs, os::unix::fs::PermissionsExt, sync::Arc, time::Duration};
 
+use crate::support::{Mesh, Proxy, shop::files};
 use lateen_identity::{KeyAndCsr, SpiffeId, WorkloadCertificate};
 use lateen_xds::{
     ca::{
@@ -12,7 +11,6 @@ use lateen_xds::{
     client::{Target, Tls, TlsSource},
 };
 use rustls::{ClientConfig, sign::SingleCertAndKey};
-use support::{Mesh, Proxy, shop::files};
 use tonic::{Code, Status};
 
 async fn shop() -> Mesh {

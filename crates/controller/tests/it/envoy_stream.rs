@@ -1,16 +1,14 @@
 //! Delta ADS for Envoys, over real connections, by a client that is driven by hand.
 
-mod support;
-
 use std::collections::BTreeMap;
 
-use lateen_envoy::Kind;
-use support::{
+use crate::support::{
     Mesh,
     envoy::{Client, mentions, node},
     eventually,
     shop::{files, service, virtual_service},
 };
+use lateen_envoy::Kind;
 use tokio::time::{Duration, timeout};
 
 /// Lets the web see the api only.
@@ -333,7 +331,8 @@ async fn what_is_refused_is_held_back_and_the_rest_goes_on() {
     .await;
     assert!(!is_new(&client, "web"));
     let (_, metrics) = mesh.page("/metrics").await;
-    let rejects = metrics.lines().find(|line| line.starts_with("pilot_total_xds_rejects"));
+    let rejects =
+        metrics.lines().find(|line| line.starts_with("pilot_total_xds_rejects{type=\"vhds\"}"));
     assert!(rejects.is_some_and(|line| !line.ends_with(" 0")), "{rejects:?}");
 
     // Other kinds go on, and when it changes it is sent.

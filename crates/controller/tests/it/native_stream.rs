@@ -1,14 +1,12 @@
 //! The native stream, from YAML to what a proxy has.
 
-mod support;
-
 use std::fs;
 
-use lateen_mesh::v1::resource::Body;
-use support::{
+use crate::support::{
     Mesh, Proxy, Seen,
     shop::{files, host, service, subscription, virtual_service},
 };
+use lateen_mesh::v1::resource::Body;
 use tokio::time::{Duration, timeout};
 
 async fn shop() -> Mesh {
@@ -188,7 +186,7 @@ async fn a_refused_cut_is_remembered_and_not_sent_again() {
     assert_eq!(proxy.versions(), good);
     let status = proxy
         .undisturbed(async {
-            support::eventually("the refusal", || async {
+            crate::support::eventually("the refusal", || async {
                 mesh.json("/debug/syncz").await[0]["status"] == "REFUSED"
             })
             .await;
@@ -212,7 +210,7 @@ async fn a_refused_cut_is_remembered_and_not_sent_again() {
     proxy.refuses = None;
     mesh.write("vs.yaml", &virtual_service("api", "api", "web"));
     proxy.until("the good route", |proxy| proxy.versions()[&routes] != good[&routes]).await;
-    support::eventually("the state is good", || async {
+    crate::support::eventually("the state is good", || async {
         mesh.json("/debug/syncz").await.as_array().is_some_and(|all| {
             all.iter().any(|proxy| proxy["proxy"] == "web-1.shop" && proxy["status"] == "SYNCED")
         })
@@ -290,7 +288,7 @@ async fn clients_that_hang_up_at_any_moment_leave_nothing_behind() {
         })
         .await;
     }
-    support::eventually("all are gone", || async {
+    crate::support::eventually("all are gone", || async {
         mesh.json("/debug/syncz").await == serde_json::json!([])
     })
     .await;
@@ -392,7 +390,7 @@ async fn a_workload_that_goes_is_served_no_more_and_comes_back() {
     let Seen::Disconnected(end) = proxy.next().await else { panic!("still served") };
     assert_eq!(end.code, Some(tonic::Code::NotFound));
     assert!(end.reason.contains("shop/db-1"), "{}", end.reason);
-    support::eventually("the token is gone", || async {
+    crate::support::eventually("the token is gone", || async {
         !mesh.state().join("tokens/shop/db").exists()
     })
     .await;
