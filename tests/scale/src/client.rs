@@ -1,9 +1,10 @@
 //! An Envoy as the control plane sees it: one delta stream over a real connection, on which it asks
 //! for everything, acknowledges everything, and counts what comes.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use anyhow::Context;
 use lateen_xds::wire::aggregated_discovery_service_client::AggregatedDiscoveryServiceClient;
@@ -71,8 +72,8 @@ struct State {
     counts: Counts,
     /// Names asked for and not answered yet, by type.
     awaited: BTreeMap<&'static str, HashSet<String>>,
-    /// A response of these types came.
-    answered: BTreeSet<String>,
+    /// When the last response of each type came.
+    arrivals: BTreeMap<String, Instant>,
     error: Option<String>,
 }
 
@@ -156,6 +157,14 @@ impl Client {
         self.lock().counts.clone()
     }
 
+    /// What came of one type, and when the last of it did.
+    #[must_use]
+    pub fn arrived(&self, kind: &str) -> (Count, Option<Instant>) {
+        let state = self.lock();
+        let count = state.counts.get(kind).copied().unwrap_or_default();
+        (count, state.arrivals.get(kind).copied())
+    }
+
     /// Fails while something that was asked for did not come, and when the stream has ended.
     ///
     /// # Errors
@@ -166,7 +175,7 @@ impl Client {
             anyhow::bail!("{error}");
         }
         for kind in [type_url::CLUSTER, type_url::LISTENER] {
-            anyhow::ensure!(state.answered.contains(kind), "no {kind} came");
+            anyhow::ensure!(state.arrivals.contains_key(kind), "no {kind} came");
         }
         for (kind, names) in &state.awaited {
             if let Some(name) = names.iter().next() {
@@ -218,7 +227,7 @@ impl Reader {
             count.resources += response.resources.len() as u64;
             count.removed += response.removed_resources.len() as u64;
             count.bytes += bytes;
-            state.answered.insert(kind.clone());
+            state.arrivals.insert(kind.clone(), Instant::now());
             if let Some(awaited) = state.awaited.get_mut(kind.as_str()) {
                 let came = response.resources.iter().map(|resource| &resource.name);
                 for name in came.chain(&response.removed_resources) {

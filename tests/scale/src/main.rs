@@ -1,6 +1,7 @@
 //! What it costs the control plane when many Envoys that take everything connect at once.
 //!
-//! `cargo run --release -p lateen-scale-tests` (after `cargo build --release`).
+//! `cargo run --release -p lateen-scale-tests` (after `cargo build --release`). Fails when a bound is not
+//! kept; the bounds are for a thousand clients of fifty namespaces and a release build.
 
 use std::time::{Duration, Instant};
 
@@ -29,11 +30,21 @@ struct Arguments {
     /// Seconds that all of it may take.
     #[arg(long, default_value_t = 300)]
     limit: u64,
+    /// CPU-seconds that the control plane may use while the clients connect.
+    #[arg(long, default_value_t = 15.0)]
+    most_cpu: f64,
+    /// Megabytes (PSS) that it may have before there is any client.
+    #[arg(long, default_value_t = 100.0)]
+    most_before: f64,
+    /// Megabytes (PSS) that it may have at its peak.
+    #[arg(long, default_value_t = 400.0)]
+    most_memory: f64,
 }
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    let Arguments { clients, services, endpoints, namespaces, limit } = Arguments::parse();
+    let arguments = Arguments::parse();
+    let Arguments { clients, services, endpoints, namespaces, limit, .. } = arguments;
     let size = Size { services, endpoints, namespaces };
     let all: String = (0..services).map(|service| size.endpoints(service, |_| true)).collect();
     let site = Site::start(&[("mesh.yaml", &size.yaml()), ("endpoints.yaml", &all)])?;
@@ -69,18 +80,29 @@ async fn main() -> anyhow::Result<()> {
         .flat_map(|client| client.counts().into_values())
         .map(|count| count.bytes)
         .sum();
+    let (spent, most) = (spent.as_secs_f64(), peak.end()?);
     println!(
-        "{clients} clients have everything after {:.1} s: {:.1} CPU-seconds, {:.0} MB PSS at the peak, {:.0} MB sent",
+        "{clients} clients have everything after {:.1} s: {spent:.1} CPU-seconds, {most:.0} MB PSS at the peak, {:.0} MB sent",
         took.as_secs_f64(),
-        spent.as_secs_f64(),
-        peak.end()?,
         megabytes(bytes)
     );
     println!("with all of them connected: {:.0} MB PSS", site.memory()?);
     for (kind, count) in connected.first().map(Client::counts).unwrap_or_default() {
         println!("  to each: {:>5} resources, {:>9} bytes  {kind}", count.resources, count.bytes);
     }
-    println!("refused: {}", site.refused()?);
+    let refused = site.refused()?;
+    println!("refused: {refused}");
+    let bounds = [
+        ("megabytes before any client", idle, arguments.most_before),
+        ("CPU-seconds while they connect", spent, arguments.most_cpu),
+        ("megabytes at the peak", most, arguments.most_memory),
+        ("responses that were refused", refused, 0.0),
+    ];
+    let broken = bounds.iter().filter(|(_, value, bound)| value > bound);
+    let broken: Vec<String> = broken
+        .map(|(what, value, bound)| format!("{value:.1} {what}, where {bound} is the most"))
+        .collect();
+    anyhow::ensure!(broken.is_empty(), "{}", broken.join("\n"));
     Ok(())
 }
 

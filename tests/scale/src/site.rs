@@ -1,7 +1,7 @@
 //! A control plane as a process of its own, over a folder of YAML.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -23,8 +23,10 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// A control plane whose mesh has the addresses that its objects say, with its plain-text port open.
 pub struct Site {
     controller: Program,
-    /// Where Envoys connect to.
+    /// Where Envoys connect to, by plain text.
     pub discovery: SocketAddr,
+    /// Where proxies connect to, with TLS and tokens.
+    pub native: SocketAddr,
     monitoring: SocketAddr,
     folder: TempDir,
 }
@@ -42,12 +44,30 @@ impl Site {
         for (name, text) in files {
             std::fs::write(folder.path().join("mesh").join(name), text)?;
         }
-        let (listen, discovery, monitoring) = (free()?, free()?, free()?);
         let mut command = Command::new(binary());
         command.args(["controller", "--addresses", "real"]);
         command.arg("--dir").arg(folder.path().join("mesh"));
         command.arg("--state").arg(folder.path().join("state"));
-        command.args(["--listen", &listen.to_string(), "--monitoring", &monitoring.to_string()]);
+        Self::run(command, folder)
+    }
+
+    /// Starts a control plane on one core of this machine over the cluster of a kubeconfig; comes back when
+    /// it has read it.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub fn in_cluster(kubeconfig: &Path, core: &str) -> anyhow::Result<Self> {
+        let folder = tempfile::tempdir()?;
+        std::fs::create_dir(folder.path().join("logs"))?;
+        let mut command = Command::new("taskset");
+        command.args(["-c", core]).arg(binary());
+        command.arg("controller").arg("--kubeconfig").arg(kubeconfig);
+        Self::run(command, folder)
+    }
+
+    fn run(mut command: Command, folder: TempDir) -> anyhow::Result<Self> {
+        let (native, discovery, monitoring) = (free()?, free()?, free()?);
+        command.args(["--listen", &native.to_string(), "--monitoring", &monitoring.to_string()]);
         command.args(["--plaintext-xds", &discovery.to_string()]);
         let mut controller = Program::start("controller", command, &folder.path().join("logs"))?;
         wait::until("the control plane is ready", READY, || {
@@ -57,7 +77,7 @@ impl Site {
             anyhow::ensure!(status.success(), "not ready: {text}");
             Ok(())
         })?;
-        Ok(Self { controller, discovery, monitoring, folder })
+        Ok(Self { controller, discovery, native, monitoring, folder })
     }
 
     /// Where programs write their logs.
