@@ -134,7 +134,7 @@ fn root(api: &Api) -> anyhow::Result<String> {
     Ok(root.to_owned())
 }
 
-fn pod(namespace: &str, labels: &Labels, annotations: Value) -> Value {
+fn pod(namespace: &str, labels: &Labels, annotations: &Value) -> Value {
     json!({
         "apiVersion": "v1",
         "kind": "Pod",
@@ -190,7 +190,7 @@ fn labels_say_who_injects() -> anyhow::Result<()> {
             api.kubectl().run(["label", "namespace", namespace, &label])?;
         }
         for (of_pod, expected) in pods.into_iter().zip(expected) {
-            let pod = shown(&api, &pod(namespace, &labels(of_pod), json!({})))?;
+            let pod = shown(&api, &pod(namespace, &labels(of_pod), &json!({})))?;
             let seen = pod["metadata"]["annotations"][names::REVISION].as_str();
             assert_eq!(seen, expected, "a pod with {of_pod:?} in the namespace {namespace}");
         }
@@ -230,7 +230,7 @@ fn pods_are_injected_stored_and_told_why_they_cannot_be() -> anyhow::Result<()> 
             "prometheus.io/port": "9090",
         }),
     ] {
-        let once = shown(&api, &pod("shop", &plain, annotations.clone()))
+        let once = shown(&api, &pod("shop", &plain, &annotations))
             .with_context(|| annotations.to_string())?;
         let status = once["metadata"]["annotations"][names::STATUS].as_str();
         assert!(status.is_some(), "{annotations}: {once}");
@@ -248,7 +248,7 @@ fn pods_are_injected_stored_and_told_why_they_cannot_be() -> anyhow::Result<()> 
     }
 
     // A Deployment's pod knows whose it is.
-    api.kubectl().apply(&deployment("web", json!({})).to_string())?;
+    api.kubectl().apply(&deployment("web", &json!({})).to_string())?;
     let stored = wait::until("the Deployment's pod", PATIENCE, || {
         let pods = api.kubectl().json(["get", "pods", "--namespace", "shop"])?;
         pods["items"].get(0).cloned().context("no pod yet")
@@ -265,7 +265,7 @@ fn pods_are_injected_stored_and_told_why_they_cannot_be() -> anyhow::Result<()> 
 
     // One that cannot be injected is told so where its author looks.
     let impossible = json!({names::EXCLUDE_OUTBOUND_PORTS: "http"});
-    api.kubectl().apply(&deployment("impossible", impossible).to_string())?;
+    api.kubectl().apply(&deployment("impossible", &impossible).to_string())?;
     wait::until("an event that says why", PATIENCE, || {
         let events = api.kubectl().json(["get", "events", "--namespace", "shop"])?;
         let events = events["items"].as_array().context("events")?;
@@ -280,7 +280,7 @@ fn pods_are_injected_stored_and_told_why_they_cannot_be() -> anyhow::Result<()> 
     })?;
 
     // kubectl prints what is asked for and not given.
-    let warned = pod("shop", &plain, json!({"sidecar.istio.io/statsHistogramBins": "10"}));
+    let warned = pod("shop", &plain, &json!({"sidecar.istio.io/statsHistogramBins": "10"}));
     let (_, complaints) = told(&api, &["create", "--dry-run=server", "--filename", "-"], &warned)?;
     assert!(complaints.contains("Warning: the annotation sidecar.istio.io/statsHistogramBins"));
 
@@ -311,7 +311,7 @@ fn containers(pod: &Value) -> Value {
     json!([spec["initContainers"], spec["containers"]])
 }
 
-fn deployment(name: &str, annotations: Value) -> Value {
+fn deployment(name: &str, annotations: &Value) -> Value {
     let mut template = pod("shop", &labels(&[("app", name)]), annotations);
     template["metadata"]["name"] = Value::Null;
     json!({
@@ -447,7 +447,7 @@ fn certificates_and_bundles_and_settings_follow() -> anyhow::Result<()> {
     register_injection(&api, &plane, names::DEFAULT_REVISION)?;
     api.namespace("shop")?;
     api.kubectl().run(["label", "namespace", "shop", "istio-injection=enabled"])?;
-    let plain = pod("shop", &Labels::new(), json!({}));
+    let plain = pod("shop", &Labels::new(), &json!({}));
     let image = || -> anyhow::Result<String> {
         let pod = shown(&api, &plain)?;
         let image = pod["spec"]["initContainers"][1]["image"].as_str().context("an image")?;

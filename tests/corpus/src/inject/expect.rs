@@ -127,7 +127,7 @@ impl Comparison {
                 "envFromFields" => {}
                 "volumeMounts" => self.equal("volumeMounts", &wanted, &mounts(seen)),
                 "resources" => {
-                    self.equal("resources", &amounts(&wanted), &amounts(&seen["resources"]))
+                    self.equal("resources", &amounts(&wanted), &amounts(&seen["resources"]));
                 }
                 key => self.equal("an application's container", &wanted, &seen[key]),
             }
@@ -254,7 +254,7 @@ fn amounts(resources: &Value) -> Value {
         Value::String(text) => {
             let scaled = |suffix: &str, by: u64, next: &str| {
                 let number: u64 = text.strip_suffix(suffix)?.parse().ok()?;
-                (number % by == 0).then(|| format!("{}{next}", number / by))
+                number.is_multiple_of(by).then(|| format!("{}{next}", number / by))
             };
             let canonical = scaled("m", 1000, "").or_else(|| scaled("Mi", 1024, "Gi"));
             json!(canonical.unwrap_or_else(|| text.clone()))
