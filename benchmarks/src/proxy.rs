@@ -1,24 +1,21 @@
-//! Measures the proxy beside its peers, in one run.
-//!
-//! `cargo run --release -p lateen-bench` (after `cargo build --release`): requests per second of
-//! the proxy's processor time over one hop and over two sidecars with mutual TLS, next to a bare
-//! hyper proxy; memory (PSS) idle and after load; start times.
+//! The proxy beside its peers, in one run: requests per second of the proxy's processor time over one hop
+//! and over two sidecars with mutual TLS, next to a bare hyper proxy; memory (PSS) idle and after load;
+//! start times.
 
 use std::net::SocketAddr;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use clap::Parser;
 use lateen_process_tests::load::Load;
 use lateen_process_tests::{peers, yaml};
 use lateen_testkit::mesh::{Mesh, free};
 use lateen_testkit::program::{self, Program};
 use lateen_testkit::usage;
 
-/// Measure the proxy beside its peers.
-#[derive(Debug, Parser)]
-struct Arguments {
+/// What the command line asks for.
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
     /// Seconds of load for each measurement.
     #[arg(long, default_value_t = 10)]
     seconds: u32,
@@ -34,8 +31,11 @@ struct Arguments {
     soak: Option<u32>,
 }
 
-fn main() -> anyhow::Result<()> {
-    let arguments = Arguments::parse();
+/// Measures and prints.
+///
+/// # Errors
+/// When a program does not start or answer.
+pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let text = [
         yaml::pod("meshed-1", "meshed", "v1", "10.0.0.1"),
         yaml::pod("plain-1", "plain", "v1", "10.0.0.2")
