@@ -12,7 +12,7 @@ pub const NGINX: &str = "docker.io/library/nginx:1.29";
 /// curl, with a shell.
 pub const CURL: &str = "docker.io/curlimages/curl:8.16.0";
 
-/// Prometheus, as [`prometheus`] packs it.
+/// Prometheus, with its `promtool`.
 const PROMETHEUS: &str = "docker.io/prom/prometheus:v2.42.0";
 
 const NGINX_SETTINGS: &str = "\
@@ -40,14 +40,15 @@ server {
 }
 ";
 
-/// Gives NGINX and curl to the node.
+/// Gives NGINX, curl and Prometheus to the node.
 ///
 /// # Errors
 /// When they are not on this machine.
 pub fn import(node: &Node) -> anyhow::Result<()> {
     let folder = node.api().folder();
     node.import(&nginx()?.write(folder)?)?;
-    node.import(&curl()?.write(folder)?)
+    node.import(&curl()?.write(folder)?)?;
+    node.import(&prometheus()?.write(folder)?)
 }
 
 fn nginx() -> anyhow::Result<Packed> {
@@ -70,11 +71,7 @@ fn curl() -> anyhow::Result<Packed> {
     Ok(image)
 }
 
-/// Prometheus with its `promtool`.
-///
-/// # Errors
-/// When it is not on this machine.
-pub fn prometheus() -> anyhow::Result<Packed> {
+fn prometheus() -> anyhow::Result<Packed> {
     let mut image = Packed::new(PROMETHEUS)?;
     image.programs(&["prometheus", "promtool"])?;
     image.entrypoint(&["prometheus"]);
