@@ -177,8 +177,9 @@ pub struct Refusal<'p> {
     pub virtual_host: &'p str,
     /// Name of the route that matched, where one did; may be empty.
     pub route_name: &'p str,
-    /// What the route that matched does to the headers of the answer.
-    pub response_headers: Option<&'p HeaderOperations>,
+    /// What the backend that was chosen, and then the route that matched, do to the headers of the
+    /// answer.
+    pub response_headers: [Option<&'p HeaderOperations>; 2],
 }
 
 impl<'p> Refusal<'p> {
@@ -191,7 +192,7 @@ impl<'p> Refusal<'p> {
             backend: None,
             virtual_host: "",
             route_name: "",
-            response_headers: None,
+            response_headers: [None, None],
         }
     }
 }

@@ -112,7 +112,9 @@ fn run(command: Command) -> anyhow::Result<i32> {
         Command::Controller(arguments) => {
             multi_threaded()?.block_on(commands::controller::run(arguments))
         }
-        Command::Install(arguments) => single_threaded()?.block_on(commands::install::run(arguments)),
+        Command::Install(arguments) => {
+            single_threaded()?.block_on(commands::install::run(arguments))
+        }
         Command::Upgrade(arguments) => {
             single_threaded()?.block_on(commands::install::upgrade(arguments))
         }

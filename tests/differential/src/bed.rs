@@ -40,6 +40,8 @@ pub struct Outcome {
     pub ran: Vec<(Engine, Ran)>,
     /// Expectations that failed, and differences between the sides.
     pub findings: Vec<Finding>,
+    /// The mesh, as the control plane of Envoy's side has it.
+    pub mesh: String,
 }
 
 impl Bed {
@@ -69,11 +71,26 @@ impl Bed {
     /// When the scenario cannot be run at all.
     pub fn run(&mut self, scenario: &Scenario) -> anyhow::Result<Outcome> {
         let prepared = self.prepare(scenario, None)?;
-        let mut outcome = Outcome::default();
         for index in 0..self.sides.len() {
             self.revive(index)?;
             self.sides[index].tell(&Command::Run(Box::new(prepared.clone())))?;
         }
+        let mesh = prepared.mesh_of(Engine::Envoy);
+        let outcome = self.outcome(scenario);
+        let have_run = outcome.ran.len() == self.sides.len();
+        if !have_run || !outcome.findings.iter().any(Finding::is_about_the_log) {
+            return Ok(Outcome { mesh, ..outcome });
+        }
+        // A line may have been late.
+        for side in &mut self.sides {
+            side.tell(&Command::Late)?;
+        }
+        Ok(Outcome { mesh, ..self.outcome(scenario) })
+    }
+
+    /// What the sides answer, compared.
+    fn outcome(&mut self, scenario: &Scenario) -> Outcome {
+        let mut outcome = Outcome::default();
         for side in &mut self.sides {
             let engine = side.engine();
             match side.ran() {
@@ -87,7 +104,7 @@ impl Bed {
         if let [(_, left), (_, right)] = outcome.ran.as_slice() {
             outcome.findings.extend(compare::sides(scenario, left, right));
         }
-        Ok(outcome)
+        outcome
     }
 
     /// Runs a scenario on the first side, with another mesh than its own; what was not as expected.

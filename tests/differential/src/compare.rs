@@ -142,6 +142,11 @@ pub fn sides(scenario: &Scenario, left: &Ran, right: &Ran) -> Vec<Finding> {
     findings
 }
 
+/// The cluster that was chosen: of several that lead to one destination, chance may pick either.
+fn cluster(observed: &Observed) -> Option<&String> {
+    observed.log.last().and_then(|entry| entry.get("cluster"))
+}
+
 /// Whether the destination of a request is left to chance.
 #[must_use]
 pub fn is_chance(exchange: &Exchange, request: usize) -> bool {
@@ -201,6 +206,7 @@ impl Compare<'_> {
             }
             if let (Some([left, ..]), Some([right, ..])) =
                 (left.get(key).map(Vec::as_slice), right.get(key).map(Vec::as_slice))
+                && cluster(left) == cluster(right)
             {
                 self.observed(left, right);
             }
@@ -216,7 +222,9 @@ impl Compare<'_> {
         self.equal("body", undated(&left.body), undated(&right.body));
         self.equal("certificate", &left.certificate, &right.certificate);
         self.equal("alpn", &left.alpn, &right.alpn);
-        self.headers("header", Direction::Response, &left.headers, &right.headers);
+        if !self.is_answered_early(left, right) {
+            self.headers("header", Direction::Response, &left.headers, &right.headers);
+        }
         self.headers("trailer", Direction::Response, &left.trailers, &right.trailers);
         self.equal("destination", left.destination(), right.destination());
         if !self.chance {
@@ -247,6 +255,14 @@ impl Compare<'_> {
             && (left.end == End::Handshake || right.end == End::Handshake)
             && refused(left)
             && refused(right)
+    }
+
+    /// Whether the answer came before the body had been read, and so the connection ends with it, on one
+    /// side only: which of both is first is chance. All else is compared.
+    fn is_answered_early(&self, left: &Observed, right: &Observed) -> bool {
+        let body = self.exchange.requests.get(self.at.0).is_some_and(|it| it.body.is_some());
+        let closes = |side: &Observed| side.header("connection") == ["close"];
+        body && left.attempts() + right.attempts() == 0 && closes(left) != closes(right)
     }
 
     fn seen(&mut self, left: &SeenRequest, right: &SeenRequest) {
@@ -286,8 +302,15 @@ impl Compare<'_> {
     }
 }
 
-/// Without the `date` of an HTTP answer that a client of bytes was given.
+/// How a server's first frame of HTTP/2 begins, whose length depends on its settings: `SETTINGS`.
+const SETTINGS: [&str; 2] = ["\0\0\u{12}\u{4}\0\0\0\0\0", "\0\0\u{18}\u{4}\0\0\0\0\0"];
+
+/// Without the `date` of an HTTP answer that a client of bytes was given, and without the settings that
+/// a server of HTTP/2 may send before it has heard anything (RFC 9113, section 3.4): Envoy waits.
 fn undated(body: &str) -> String {
+    if SETTINGS.iter().any(|frame| body.starts_with(frame)) {
+        return String::new();
+    }
     let lines = body.split_inclusive('\n').filter(|line| !line.starts_with("date: "));
     if body.starts_with("HTTP/1.1 ") { lines.collect() } else { body.to_owned() }
 }

@@ -8,6 +8,7 @@
 //! - [`open`]: what is known to differ, and is not mended yet.
 //! - [`strip`]: a mesh without one of its fields.
 //! - [`generate`]: random meshes and requests, and what differs made small.
+//! - [`validation`]: what Envoy says of the same meshes when it only reads them.
 //! - [`run`]: what `./test differential` does.
 
 pub mod bed;
@@ -21,3 +22,4 @@ pub mod run;
 pub mod scenario;
 pub mod side;
 pub mod strip;
+pub mod validation;

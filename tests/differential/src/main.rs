@@ -21,9 +21,12 @@ struct Arguments {
     /// Random meshes and requests: the first number.
     #[arg(long)]
     seed: Option<u64>,
-    /// For how many minutes.
+    /// For how many minutes; with 0 the first scenario is only written.
     #[arg(long, default_value_t = 1.0, requires = "seed")]
     minutes: f64,
+    /// How often each difference is tried to be made smaller.
+    #[arg(long, default_value_t = 150, requires = "seed")]
+    shrinks: usize,
     /// Which engines are compared; of one, only the expectations are checked.
     #[arg(long, value_delimiter = ',', default_values = ["native", "envoy"])]
     engines: Vec<Engine>,
@@ -65,7 +68,13 @@ fn start(arguments: Arguments) -> anyhow::Result<bool> {
     let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios");
     let folder = arguments.folder.unwrap_or(own);
     if let Some(seed) = arguments.seed {
-        return run::random(&arguments.engines, seed, arguments.minutes, &arguments.found);
+        let random = run::Random {
+            seed,
+            minutes: arguments.minutes,
+            shrinks: arguments.shrinks,
+            found: &arguments.found,
+        };
+        return random.run(&arguments.engines);
     }
     let scenarios = run::load(&folder).with_context(|| folder.display().to_string())?;
     if arguments.fields {

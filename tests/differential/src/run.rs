@@ -2,7 +2,7 @@
 //!
 //! - [`scenarios`]: all scenarios on both sides.
 //! - [`fields`]: the strip test.
-//! - [`random`]: the generator.
+//! - [`Random`]: the generator.
 
 mod fields;
 mod random;
@@ -16,7 +16,7 @@ use crate::scenario::Scenario;
 use crate::scenario::load::EXCHANGES;
 
 pub use fields::run as fields;
-pub use random::run as random;
+pub use random::Random;
 pub use scenarios::run as scenarios;
 
 /// A scenario and where it stands.

@@ -5,11 +5,13 @@
 //! - `protocol`: what both say to each other.
 //! - `mesh`: the control plane and the proxies.
 //! - `backend`, `client`: the ends of every exchange.
+//! - `ending`: the lines of the access log, which come later than the answers.
 //! - `access_log`, `resolver`, `tls`, `stream`, `http1`, `http2`, `process`: their parts.
 
 mod access_log;
 pub mod backend;
 mod client;
+mod ending;
 mod http1;
 mod http2;
 mod mesh;
@@ -29,14 +31,13 @@ use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::time::{Instant, sleep};
 
 use crate::expectation;
-use crate::observe::{Exchanged, Observed};
+use crate::observe::Exchanged;
 use crate::scenario::Exchange;
-use access_log::Entries;
 use backend::Backends;
 use backend::stage::Stage;
 use client::{Client, Sent};
+use ending::{Ending, Patience};
 use mesh::Mesh;
-use process::Tail;
 use protocol::{Command, Engine, Prepared, Ran, Reply};
 use tls::Keys;
 
@@ -66,6 +67,10 @@ pub async fn run(engine: Engine) -> anyhow::Result<()> {
                 let side = side.as_mut().context("it was not started")?;
                 side.run(&prepared).await.map_or_else(failed, Reply::Ran)
             }
+            Command::Late => {
+                let side = side.as_mut().context("it was not started")?;
+                side.late().await.map_or_else(failed, Reply::Ran)
+            }
             Command::Complaints => {
                 let side = side.as_mut().context("it was not started")?;
                 side.mesh.complaints().await.map_or_else(failed, Reply::Complaints)
@@ -89,6 +94,7 @@ struct Side {
     stage: Arc<Stage>,
     keys: Arc<Keys>,
     names: resolver::Names,
+    ending: Ending,
 }
 
 impl Side {
@@ -99,7 +105,8 @@ impl Side {
     ) -> anyhow::Result<Self> {
         let mesh = Mesh::start(engine, first).await?;
         let keys = Arc::new(Keys::new(&mesh.state()));
-        Ok(Self { mesh, stage: Arc::default(), keys, names: names.clone() })
+        let ending = Ending::default();
+        Ok(Self { mesh, stage: Arc::default(), keys, names: names.clone(), ending })
     }
 
     async fn run(&mut self, prepared: &Prepared) -> anyhow::Result<Ran> {
@@ -117,62 +124,41 @@ impl Side {
         self.stage.clear();
         let backends = Backends::open(&prepared.backends, scenario, &self.stage, &self.keys)?;
         self.mesh.switch(prepared).await?;
+        namespace::cut(prepared.places.inbound.values())?;
         let switch = milliseconds(started);
-        let mut ran = Ran { switch, ..Ran::default() };
         let started = Instant::now();
-        let outcome = self.exchanges(prepared, &mut ran).await;
+        let outcome = self.exchanges(prepared).await;
         backends.close().await;
-        outcome?;
-        ran.exchanging = milliseconds(started);
-        Ok(ran)
+        self.ending = outcome?;
+        self.ending.switch = switch;
+        self.ending.exchanging = milliseconds(started);
+        Ok(self.ending.ran())
     }
 
-    async fn exchanges(&mut self, prepared: &Prepared, ran: &mut Ran) -> anyhow::Result<()> {
-        let mut own_file = prepared.log_file.clone().map(Tail::new);
-        if let Some(tail) = &mut own_file {
-            tail.lines()?;
-        }
-        let mut all = Vec::new();
+    /// What was seen, with the lines of the access log that have come since.
+    async fn late(&mut self) -> anyhow::Result<Ran> {
+        self.ending.gather(&mut self.mesh, Patience::Late).await?;
+        Ok(self.ending.ran())
+    }
+
+    async fn exchanges(&mut self, prepared: &Prepared) -> anyhow::Result<Ending> {
+        let mut ending = Ending::new(prepared)?;
         for (index, exchange) in prepared.scenario.exchanges.iter().enumerate() {
             let prefix = format!("{}.{index}", prepared.generation);
             let mut sent = self
                 .exchange(prepared, exchange, &prefix)
                 .await
                 .with_context(|| format!("exchange `{}`", exchange.name))?;
-            if prepared.own_log_format {
-                let tail = match &mut own_file {
-                    Some(tail) => Some(tail),
-                    None => self.mesh.access_log(exchange.place),
-                };
-                own_lines(tail, &mut sent).await?;
-            }
+            ending.whole_lines(&mut self.mesh, exchange.place, &mut sent).await?;
             let failed = prepared.stripped && fails(exchange, &sent);
-            all.push((exchange, sent));
+            ending.sent.push((exchange.place, sent));
             if failed {
                 break;
             }
         }
-        if !prepared.own_log_format {
-            for place in [
-                crate::scenario::Place::Outbound,
-                crate::scenario::Place::Inbound,
-                crate::scenario::Place::Gateway,
-            ] {
-                let tail = match &mut own_file {
-                    Some(tail) => Some(tail),
-                    None => self.mesh.access_log(place),
-                };
-                let Some(tail) = tail else { continue };
-                let here = all.iter_mut().filter(|(exchange, _)| exchange.place == place);
-                let sent = here.flat_map(|(_, sent)| sent.iter_mut().flatten());
-                Entries::default().give(tail, sent).await?;
-            }
-        }
-        for (_, sent) in all {
-            let seen = sent.into_iter().map(|times| times.into_iter().map(|sent| sent.observed));
-            ran.exchanges.push(Exchanged(seen.map(Iterator::collect).collect()));
-        }
-        Ok(())
+        let patience = if prepared.stripped { Patience::Long } else { Patience::Brief };
+        ending.gather(&mut self.mesh, patience).await?;
+        Ok(ending)
     }
 
     async fn exchange(
@@ -211,18 +197,6 @@ fn fails(exchange: &Exchange, sent: &[Vec<Sent>]) -> bool {
     let seen = sent.iter().map(|times| times.iter().map(|sent| sent.observed.clone()).collect());
     let findings = expectation::of_exchange(exchange, Engine::Native, &Exchanged(seen.collect()));
     findings.iter().any(|finding| !finding.is_about_the_log())
-}
-
-async fn own_lines(tail: Option<&mut Tail>, sent: &mut [Vec<Sent>]) -> anyhow::Result<()> {
-    let Some(tail) = tail else { return Ok(()) };
-    let count = sent.iter().map(Vec::len).sum();
-    let mut lines = access_log::next_lines(tail, count).await?.into_iter();
-    let observed: Vec<&mut Observed> =
-        sent.iter_mut().flatten().map(|sent| &mut sent.observed).collect();
-    for observed in observed {
-        observed.lines.extend(lines.next());
-    }
-    Ok(())
 }
 
 fn milliseconds(since: Instant) -> u64 {

@@ -88,6 +88,7 @@ impl Backends {
                 status: invalid.status,
                 detail: &invalid.why,
                 backend: Some(&backend.key),
+                response_headers: [Some(&backend.response_headers), None],
                 ..Refusal::new(Reason::InvalidBackend, origin)
             });
         }
@@ -98,6 +99,7 @@ impl Backends {
             return Err(Refusal {
                 detail: "the service does not have the listener's port",
                 backend: Some(&backend.key),
+                response_headers: [Some(&backend.response_headers), None],
                 ..Refusal::new(Reason::InvalidBackend, origin)
             });
         };

@@ -241,7 +241,7 @@ impl<'p> Found<'p> {
                 Err(refusal) => HttpDecision::Refuse(Refusal {
                     virtual_host: self.virtual_host,
                     route_name: self.route_name(),
-                    response_headers: Some(&rule.response_headers),
+                    response_headers: [refusal.response_headers[0], Some(&rule.response_headers)],
                     ..refusal
                 }),
             },

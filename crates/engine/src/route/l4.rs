@@ -90,7 +90,9 @@ impl L4Match {
 
     fn matches(&self, destination: SocketAddr, port: u16, sni: Option<&str>) -> bool {
         let named = || {
-            sni.is_some_and(|sni| {
+            // As with Istio, every name is also none.
+            let any = self.sni.iter().any(|pattern| &**pattern == "*");
+            any || sni.is_some_and(|sni| {
                 let sni = authority::lower(sni);
                 self.sni.iter().any(|pattern| host_matches(pattern, &sni))
             })

@@ -136,16 +136,8 @@ fn default_port(scheme: &str) -> u16 {
     if scheme == "https" { 443 } else { 80 }
 }
 
-/// Where `httpsRedirect` leads: the same URL over https. Envoy leaves out port 80 and keeps any
-/// other.
+/// Where `httpsRedirect` leads: the same URL over https. Envoy keeps the authority as it is, whatever
+/// port it names (`require_tls` of a virtual host).
 pub(crate) fn to_https(request: &Request<'_>) -> String {
-    let redirect = Redirect {
-        status: 301,
-        scheme: "https".into(),
-        authority: "".into(),
-        path: "".into(),
-        path_prefix: "".into(),
-        port: RedirectPort::Kept,
-    };
-    redirect.location(request, None, 443)
+    format!("https://{}{}", request.authority, request.path_and_query)
 }

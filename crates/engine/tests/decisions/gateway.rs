@@ -223,7 +223,7 @@ fn https_redirect_answers_plain_requests() {
     let none = headers(&[]);
     for (authority, expected) in [
         ("one.ext", "https://one.ext/a?b"),
-        ("one.ext:80", "https://one.ext/a?b"),
+        ("one.ext:80", "https://one.ext:80/a?b"),
         ("one.ext:8080", "https://one.ext:8080/a?b"),
     ] {
         let decision = route(&plan, Hosts::GatewayHttp(8080), &get(authority, "/a?b", &none));

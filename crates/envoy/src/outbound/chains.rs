@@ -39,6 +39,8 @@ struct Part {
     /// TLS without a name that is told apart.
     tls: Verdict,
     named: Vec<(String, Verdict)>,
+    /// Some service there declares TLS.
+    declares_tls: bool,
 }
 
 impl Part {
@@ -74,6 +76,7 @@ impl<'a> Chains<'a> {
             opaque: situation.decide(Seen::Opaque),
             tls,
             named,
+            declares_tls: situation.is_tls(),
         });
     }
 
@@ -100,8 +103,10 @@ impl<'a> Chains<'a> {
             chains.extend(default.take());
         }
         let mut listener_filters = Vec::new();
-        // Where names are written the log tells the client's, even if all of them lead to one place.
-        if inspects_tls || self.parts.iter().any(|part| !part.named.is_empty()) {
+        // Where names are written, or TLS is declared, the log tells the client's name, even if all of
+        // them lead to one place.
+        let logs_names = |part: &Part| part.declares_tls || !part.named.is_empty();
+        if inspects_tls || self.parts.iter().any(logs_names) {
             let inspector =
                 TlsInspector { initial_read_buffer_size: Some(uint32(512)), ..Default::default() };
             listener_filters.push(inspector_filter("tls_inspector", any(&inspector)));

@@ -66,6 +66,12 @@ pub(super) struct Situation<'a> {
 }
 
 impl<'a> Situation<'a> {
+    /// Whether some service there declares TLS.
+    pub(super) fn is_tls(&self) -> bool {
+        let entries = self.by_address.iter().chain(&self.by_name).chain(&self.open);
+        entries.into_iter().any(|entry| entry.protocol(self.port) == Some(Protocol::Tls))
+    }
+
     pub(super) fn new(context: &'a Context<'a>, target: Target, port: u16) -> Self {
         let directory = &context.model.directory;
         let on_port = directory.on_port(port);

@@ -3,7 +3,7 @@
 mod attempt;
 mod pick;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use lateen_engine::retry::{Attempt, RetryPolicy};
 use lateen_engine::route::HeaderOperations;
@@ -44,8 +44,7 @@ pub(super) async fn deliver(
     if delivery.retries.is_some_and(|policy| policy.attempts() > 0) {
         exchange.source.keep();
     }
-    let left = deadline.as_ref().and_then(|deadline| deadline.left(exchange.ctx().clock.now()));
-    let received = match within(&mut deadline, try_in_turn(exchange, &delivery, left)).await {
+    let received = match within(&mut deadline, try_in_turn(exchange, &delivery, began)).await {
         Some(received) => received?,
         None => return Err(Refusal::new(Reason::RequestTimedOut)),
     };
@@ -59,7 +58,7 @@ pub(super) async fn deliver(
 async fn try_in_turn(
     exchange: &mut InProgress,
     delivery: &Delivery<'_>,
-    left: Option<Duration>,
+    began: Instant,
 ) -> Result<Received, Refusal> {
     let mut tried: SmallVec<[usize; 4]> = SmallVec::new();
     let mut retries = 0;
@@ -68,6 +67,11 @@ async fn try_in_turn(
         tried.extend(picked.index);
         exchange.ongoing.attempts = retries + 1;
         let may_follow = delivery.retries.is_some_and(|policy| retries < policy.attempts());
+        // The first attempt has all of the time.
+        let left = delivery.timeout.map(|timeout| match retries {
+            0 => timeout,
+            _ => left(exchange, timeout, began),
+        });
         let outcome = attempt(exchange, delivery, picked, may_follow, left).await;
         let ended = match &outcome {
             Ok(received) => Attempt::Response {
@@ -93,6 +97,12 @@ async fn try_in_turn(
             tokio::time::sleep(pause).await;
         }
     }
+}
+
+/// What is left of the time for the whole exchange.
+fn left(exchange: &InProgress, timeout: Duration, began: Instant) -> Duration {
+    let deadline = Deadline::new(&exchange.source, timeout, began);
+    deadline.left(exchange.ctx().clock.now()).unwrap_or(timeout)
 }
 
 /// Whether another attempt follows the one that ended like this.

@@ -91,6 +91,31 @@ pub(super) fn fixed(status: StatusCode, body: Bytes, grpc: bool) -> Response<Byt
     respond(status, headers, body)
 }
 
+/// Applies what a route says of headers to an answer of our own, in Envoy's order: the answer has no
+/// type and no length yet. Its own type is added where the route gives none, and an answer without a
+/// body has none in any case.
+pub(super) fn edit(response: &mut Response<Bytes>, change: impl FnOnce(&mut HeaderMap)) {
+    let empty = response.body().is_empty();
+    let headers = response.headers_mut();
+    let own = headers.remove(header::CONTENT_TYPE);
+    let fixed = [header::CONTENT_LENGTH, names::GRPC_STATUS, names::GRPC_MESSAGE]
+        .map(|name| headers.remove(&name).map(|value| (name, value)));
+    let grpc = fixed[1].is_some();
+    change(headers);
+    headers.remove(header::CONTENT_LENGTH);
+    if (empty && !grpc) || own.is_none() {
+        headers.remove(header::CONTENT_TYPE);
+    }
+    if let Some(own) = own
+        && (grpc || !headers.contains_key(header::CONTENT_TYPE))
+    {
+        headers.insert(header::CONTENT_TYPE, own);
+    }
+    for (name, value) in fixed.into_iter().flatten() {
+        headers.insert(name, value);
+    }
+}
+
 fn respond(status: StatusCode, headers: HeaderMap, body: Bytes) -> Response<Bytes> {
     let mut response = Response::new(body);
     *response.status_mut() = status;
@@ -144,6 +169,33 @@ mod tests {
         let response = Refusal::new(Reason::NoRoute).answer(false, false);
         assert_eq!(response.status(), 404);
         assert!(response.body().is_empty() && response.headers().is_empty());
+    }
+
+    #[test]
+    fn routes_give_answers_types_only_where_there_is_a_body() {
+        let typed = |headers: &mut HeaderMap| {
+            headers.append("content-type", HeaderValue::from_static("a/b"));
+            headers.insert("content-length", HeaderValue::from_static("7"));
+            headers.append("x-more", HeaderValue::from_static("1"));
+        };
+        let types = |response: &Response<Bytes>| -> Vec<String> {
+            let all = response.headers().get_all("content-type").iter();
+            all.map(|value| value.to_str().unwrap().to_owned()).collect()
+        };
+        let mut full = Refusal::new(Reason::NoHealthyUpstream).answer(false, false);
+        edit(&mut full, typed);
+        assert_eq!(types(&full), ["a/b"]);
+        assert_eq!(full.headers()["content-length"], "19");
+        let mut kept = Refusal::new(Reason::NoHealthyUpstream).answer(false, false);
+        edit(&mut kept, |_| ());
+        assert_eq!(types(&kept), ["text/plain"]);
+        let mut empty = Refusal::new(Reason::NoRoute).answer(false, false);
+        edit(&mut empty, typed);
+        assert!(types(&empty).is_empty() && !empty.headers().contains_key("content-length"));
+        assert_eq!(empty.headers()["x-more"], "1");
+        let mut grpc = Refusal::new(Reason::NoRoute).answer(true, false);
+        edit(&mut grpc, typed);
+        assert_eq!(types(&grpc), ["application/grpc"]);
     }
 
     #[test]

@@ -219,7 +219,8 @@ async fn carry_out(
         }
         HttpDecision::Refuse(refusal) => {
             exchange.ongoing.route_name = refusal.route_name.into();
-            exchange.answer_headers = refusal.response_headers.into_iter().cloned().collect();
+            exchange.answer_headers =
+                refusal.response_headers.into_iter().flatten().cloned().collect();
             let refusal = Refusal::decided(&refusal);
             if matches!(refusal.reason, Reason::NotInRegistry | Reason::PassthroughLoop) {
                 exchange.ongoing.sent_to = SentTo::BlackHole;
@@ -284,7 +285,7 @@ fn redirect(exchange: &mut InProgress, location: &Location<'_>) -> Reply {
         response.headers_mut().insert(header::LOCATION, value);
     }
     if let Some(operations) = location.response_headers {
-        operations.apply(response.headers_mut());
+        local::edit(&mut response, |headers| operations.apply(headers));
         Reply::Fixed(response, Reason::Redirect)
     } else {
         Reply::Fixed(response, Reason::HttpsRedirect)
@@ -307,6 +308,6 @@ fn direct_response(exchange: &mut InProgress, direct: &DirectResponse<'_>) -> Re
             response.headers_mut().insert(header::LOCATION, value);
         }
     }
-    direct.response_headers.apply(response.headers_mut());
+    local::edit(&mut response, |headers| direct.response_headers.apply(headers));
     Reply::Fixed(response, Reason::DirectResponse)
 }

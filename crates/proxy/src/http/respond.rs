@@ -12,7 +12,7 @@ use super::date::date;
 use super::downstream::Downstream;
 use super::exchange::Incoming;
 use super::headers::{names, number, strip_response_hop, wire_length};
-use super::local::Refusal;
+use super::local::{self, Refusal};
 use super::ongoing::SentTo;
 use super::request::InProgress;
 use super::timeout::Deadline;
@@ -78,8 +78,9 @@ fn finish_fixed(mut exchange: InProgress, mut response: Response<Bytes>) -> Resp
         // The access log shows headers of requests that were never sent, too.
         exchange.ongoing.captured.request(&exchange.head.headers);
     }
-    for operations in std::mem::take(&mut exchange.answer_headers) {
-        operations.apply(response.headers_mut());
+    let operations = std::mem::take(&mut exchange.answer_headers);
+    if !operations.is_empty() {
+        local::edit(&mut response, |headers| operations.iter().for_each(|it| it.apply(headers)));
     }
     name_operation(&exchange, response.headers_mut());
     finish_head(&exchange.downstream, response.headers_mut());

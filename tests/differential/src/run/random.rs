@@ -9,95 +9,142 @@ use crate::compare::Finding;
 use crate::generate;
 use crate::scenario::Scenario;
 use crate::side::protocol::Engine;
+use crate::validation::Validation;
 
-/// How often a difference is tried to be made smaller.
-const SHRINKS: usize = 150;
+/// A run of random scenarios: those of a number and the following ones.
+#[derive(Debug, Clone, Copy)]
+pub struct Random<'a> {
+    /// The first number.
+    pub seed: u64,
+    /// How long new scenarios are begun; 0: the first one is written, and not run.
+    pub minutes: f64,
+    /// How often a difference is tried to be made smaller.
+    pub shrinks: usize,
+    /// Where differences are written.
+    pub found: &'a Path,
+}
 
-/// Runs the scenarios of this number and the following ones until the time is over; whether none
-/// differed.
-///
-/// # Errors
-/// When the bed cannot be started, or something ended.
-pub fn run(engines: &[Engine], seed: u64, minutes: f64, found: &Path) -> anyhow::Result<bool> {
-    let mut bed = Bed::start(engines)?;
-    let limit = Duration::from_secs_f64(minutes * 60.0);
-    let started = Instant::now();
-    let (mut count, mut exchanges, mut unusable, mut bad) = (0, 0, 0, 0);
-    let mut seen = BTreeSet::new();
-    println!("seed {seed}");
-    let mut number = seed;
-    while started.elapsed() < limit {
-        let scenario = generate::scenario(number);
-        number += 1;
-        let outcome = match bed.run(&scenario) {
-            Ok(outcome) => outcome,
-            // Names that would move the proxies under test.
-            Err(error) => {
-                unusable += 1;
-                println!("seed {}: {error:#}", number - 1);
-                continue;
+/// What a run came to.
+#[derive(Debug, Default)]
+struct Count {
+    scenarios: usize,
+    exchanges: usize,
+    unusable: usize,
+    bad: usize,
+    switching: u64,
+    exchanging: u64,
+}
+
+impl Random<'_> {
+    /// Runs until the time is over; whether nothing differed, and nothing was refused or warned about.
+    ///
+    /// # Errors
+    /// When the bed cannot be started, or something ended.
+    pub fn run(&self, engines: &[Engine]) -> anyhow::Result<bool> {
+        if self.minutes == 0.0 {
+            let scenario = generate::scenario(self.seed);
+            scenario.write(&self.found.join(&scenario.name))?;
+            return Ok(true);
+        }
+        let mut bed = Bed::start(engines)?;
+        let validation = Validation::start(false)?;
+        let limit = Duration::from_secs_f64(self.minutes * 60.0);
+        let started = Instant::now();
+        let mut count = Count::default();
+        let mut seen = BTreeSet::new();
+        println!("seed {}", self.seed);
+        let mut number = self.seed;
+        while started.elapsed() < limit {
+            let scenario = generate::scenario(number);
+            number += 1;
+            let mut outcome = match bed.run(&scenario) {
+                Ok(outcome) => outcome,
+                // Names that would move the proxies under test.
+                Err(error) => {
+                    count.unusable += 1;
+                    println!("seed {}: {error:#}", number - 1);
+                    continue;
+                }
+            };
+            count.scenarios += 1;
+            count.exchanges += scenario.exchanges.len();
+            count.switching += outcome.ran.iter().map(|(_, ran)| ran.switch).max().unwrap_or(0);
+            count.exchanging +=
+                outcome.ran.iter().map(|(_, ran)| ran.exchanging).max().unwrap_or(0);
+            let mut findings = std::mem::take(&mut outcome.findings);
+            findings.extend(bed.complaints()?.into_iter().map(Finding::complaint));
+            if let Some(validation) = &validation {
+                validation.add(&scenario.name, outcome.mesh)?;
+                findings.extend(validation.complaints().into_iter().map(Finding::complaint));
             }
+            let Some(first) = findings.first() else { continue };
+            count.bad += 1;
+            let whole = Scenario { name: format!("{}-whole", scenario.name), ..scenario.clone() };
+            whole.write(&self.found.join(&whole.name))?;
+            println!("seed {}: {} findings", number - 1, findings.len());
+            for finding in &findings {
+                println!("   - {finding}");
+            }
+            // One of each kind is made small; that takes as long as many scenarios.
+            if self.shrinks > 0 && seen.insert(kind(first)) {
+                self.report(&mut bed, &scenario, first)?;
+            }
+        }
+        count.bad += finish(validation)?;
+        count.print(started.elapsed(), self.seed);
+        Ok(count.bad == 0)
+    }
+
+    /// Makes a difference small, prints it and writes it as a scenario.
+    fn report(&self, bed: &mut Bed, scenario: &Scenario, finding: &Finding) -> anyhow::Result<()> {
+        let mut differs = |scenario: &Scenario| {
+            let outcome = bed.run(scenario);
+            outcome.is_ok_and(|outcome| outcome.findings.iter().any(|it| kind(it) == kind(finding)))
         };
-        count += 1;
-        exchanges += scenario.exchanges.len();
-        let mut findings = outcome.findings;
-        findings.extend(bed.complaints()?.into_iter().map(Finding::complaint));
-        let Some(first) = findings.first() else { continue };
-        bad += 1;
-        let whole = Scenario { name: format!("{}-whole", scenario.name), ..scenario.clone() };
-        whole.write(&found.join(&whole.name))?;
-        println!("seed {}: {} findings", number - 1, findings.len());
-        for finding in &findings {
+        let mut scenario = scenario.clone();
+        let mut alone = scenario.clone();
+        alone.exchanges.retain(|exchange| exchange.name == finding.exchange);
+        if !alone.exchanges.is_empty() && differs(&alone) {
+            scenario = alone;
+        }
+        let smaller = generate::smaller(&scenario, self.shrinks, differs)?;
+        let small = smaller.scenario;
+        let folder = self.found.join(&small.name);
+        small.write(&folder)?;
+        println!("  made small in {} runs: {}", smaller.runs, folder.display());
+        for (name, text) in &small.mesh {
+            println!("--- {name}\n{text}");
+        }
+        println!("--- exchanges.yaml\n{}", small.to_yaml());
+        for finding in bed.run(&small)?.findings {
             println!("   - {finding}");
         }
-        // One of each kind is made small; that takes as long as many scenarios.
-        if seen.insert(kind(first)) {
-            report(&mut bed, &scenario, first, found)?;
-        }
+        bed.complaints()?;
+        Ok(())
     }
-    println!(
-        "{count} random scenarios, {exchanges} exchanges in {:.1?} ({unusable} unusable), from seed \
-         {seed}: {bad} differ",
-        started.elapsed()
-    );
-    Ok(bad == 0)
+}
+
+impl Count {
+    fn print(&self, took: Duration, seed: u64) {
+        let Self { scenarios, exchanges, unusable, bad, switching, exchanging } = self;
+        println!(
+            "{scenarios} random scenarios, {exchanges} exchanges in {took:.1?} (switching {switching} \
+             ms, exchanging {exchanging} ms; {unusable} unusable), from seed {seed}: {bad} differ"
+        );
+    }
+}
+
+/// Waits until all meshes are validated; how many complaints nobody has seen yet.
+fn finish(validation: Option<Validation>) -> anyhow::Result<usize> {
+    let Some(validation) = validation else { return Ok(0) };
+    let (count, complaints) = validation.finish()?;
+    println!("{count} configurations read by `envoy --mode validate`");
+    complaints.iter().for_each(|complaint| println!("   - complaint: {complaint}"));
+    Ok(complaints.len())
 }
 
 /// What makes two findings the same kind of difference.
 fn kind(finding: &Finding) -> String {
     let brief = |text: &str| text.chars().take(24).collect::<String>();
     format!("{} {} {}", finding.about, brief(&finding.left), brief(&finding.right))
-}
-
-/// Makes a difference small, prints it and writes it as a scenario.
-fn report(
-    bed: &mut Bed,
-    scenario: &Scenario,
-    finding: &Finding,
-    found: &Path,
-) -> anyhow::Result<()> {
-    let mut differs = |scenario: &Scenario| {
-        let outcome = bed.run(scenario);
-        outcome.is_ok_and(|outcome| outcome.findings.iter().any(|it| kind(it) == kind(finding)))
-    };
-    let mut scenario = scenario.clone();
-    let mut alone = scenario.clone();
-    alone.exchanges.retain(|exchange| exchange.name == finding.exchange);
-    if !alone.exchanges.is_empty() && differs(&alone) {
-        scenario = alone;
-    }
-    let smaller = generate::smaller(&scenario, SHRINKS, differs)?;
-    let small = smaller.scenario;
-    let folder = found.join(&small.name);
-    small.write(&folder)?;
-    println!("  made small in {} runs: {}", smaller.runs, folder.display());
-    for (name, text) in &small.mesh {
-        println!("--- {name}\n{text}");
-    }
-    println!("--- exchanges.yaml\n{}", small.to_yaml());
-    for finding in bed.run(&small)?.findings {
-        println!("   - {finding}");
-    }
-    bed.complaints()?;
-    Ok(())
 }

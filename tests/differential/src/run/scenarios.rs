@@ -9,6 +9,7 @@ use crate::compare::Finding;
 use crate::differences::{self, Difference};
 use crate::open::Open;
 use crate::side::protocol::Engine;
+use crate::validation::Validation;
 
 /// Findings of one scenario that are printed; the rest is counted.
 const PRINTED: usize = 12;
@@ -21,6 +22,7 @@ pub fn run(engines: &[Engine], scenarios: &[Located], verbose: bool) -> anyhow::
     let started = Instant::now();
     let (declared, open) = (differences::read()?, Open::read()?);
     let mut bed = Bed::start(engines)?;
+    let validation = Validation::start(true)?;
     println!("started in {:.1?}: {}", started.elapsed(), names(engines));
     let started = Instant::now();
     let mut abouts: BTreeMap<String, BTreeSet<&str>> = BTreeMap::new();
@@ -36,6 +38,9 @@ pub fn run(engines: &[Engine], scenarios: &[Located], verbose: bool) -> anyhow::
         exchanging += outcome.ran.iter().map(|(_, ran)| ran.exchanging).max().unwrap_or(0);
         if verbose {
             println!("{}", serde_json::to_string_pretty(&outcome.ran)?);
+        }
+        if let Some(validation) = &validation {
+            validation.add(&scenario.name, outcome.mesh)?;
         }
         let mut findings = outcome.findings;
         findings.retain(|finding| !is_declared(&declared, &scenario.name, finding));
@@ -67,6 +72,7 @@ pub fn run(engines: &[Engine], scenarios: &[Located], verbose: bool) -> anyhow::
         let some: Vec<&str> = names.iter().copied().take(4).collect();
         println!("{:4} {about}: {}", names.len(), some.join(", "));
     }
+    bad += invalid(validation)?;
     let count = scenarios.len();
     println!(
         "{count} scenarios, {exchanges} exchanges in {:.1?} (switching {switch} ms, exchanging \
@@ -75,6 +81,18 @@ pub fn run(engines: &[Engine], scenarios: &[Located], verbose: bool) -> anyhow::
         count - bad - known,
     );
     Ok(bad == 0)
+}
+
+/// Waits until all meshes are validated; how many complaints there are.
+fn invalid(validation: Option<Validation>) -> anyhow::Result<usize> {
+    let Some(validation) = validation else { return Ok(0) };
+    let (count, complaints) = validation.finish()?;
+    println!(
+        "{count} configurations read by `envoy --mode validate`: {} complaints",
+        complaints.len()
+    );
+    complaints.iter().for_each(|complaint| println!("FAIL {complaint}"));
+    Ok(complaints.len())
 }
 
 fn is_declared(declared: &[Difference], scenario: &str, finding: &Finding) -> bool {

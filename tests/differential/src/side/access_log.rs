@@ -1,6 +1,6 @@
 //! From the lines of an access log to the requests that they are about.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -10,58 +10,55 @@ use super::client::Sent;
 use super::process::Tail;
 
 /// How long a line may take; one that is not there then is missing.
-const PATIENCE: Duration = Duration::from_millis(800);
+pub const PATIENCE: Duration = Duration::from_millis(800);
 const PAUSE: Duration = Duration::from_millis(2);
 
 /// The entries of the log so far, not given to anybody yet.
 #[derive(Default)]
 pub struct Entries {
     by_tag: HashMap<String, Vec<BTreeMap<String, String>>>,
-    by_address: HashMap<String, Vec<BTreeMap<String, String>>>,
+    by_address: HashMap<String, VecDeque<BTreeMap<String, String>>>,
 }
 
 impl Entries {
-    fn read(&mut self, tail: &mut Tail) -> std::io::Result<()> {
-        for line in tail.lines()? {
+    /// Reads what was written since the last time; whether there was anything.
+    ///
+    /// # Errors
+    /// When the log cannot be read.
+    pub fn read(&mut self, tail: &mut Tail) -> std::io::Result<bool> {
+        let lines = tail.lines()?;
+        let came = !lines.is_empty();
+        for line in lines {
             let Ok(Value::Object(map)) = serde_json::from_str(&line) else { continue };
             let mut entry: BTreeMap<String, String> =
                 map.into_iter().map(|(key, value)| (key, text(value))).collect();
             let tag = entry.remove("tag").unwrap_or_default();
             let address = entry.remove("remote").unwrap_or_default();
-            let (list, key) = match tag.is_empty() || tag == "-" {
-                true => (&mut self.by_address, address),
-                false => (&mut self.by_tag, tag),
-            };
-            list.entry(key).or_default().push(entry);
+            match tag.is_empty() || tag == "-" {
+                true => self.by_address.entry(address).or_default().push_back(entry),
+                false => self.by_tag.entry(tag).or_default().push(entry),
+            }
         }
-        Ok(())
+        Ok(came)
     }
 
-    /// Gives every request its entries, and waits until each has one.
-    ///
-    /// # Errors
-    /// When the log cannot be read.
-    pub async fn give<'a>(
-        &mut self,
-        tail: &mut Tail,
-        sent: impl Iterator<Item = &'a mut Sent>,
-    ) -> std::io::Result<()> {
-        let limit = Instant::now() + PATIENCE;
-        let mut waiting: Vec<&mut Sent> = sent.filter(|sent| sent.from.is_some()).collect();
-        loop {
-            self.read(tail)?;
-            waiting.retain_mut(|sent| {
-                let address = sent.from.map(|from| from.to_string()).unwrap_or_default();
-                let by_tag = self.by_tag.remove(&sent.tag);
-                let found = by_tag.or_else(|| self.by_address.remove(&address));
-                sent.observed.log.extend(found.into_iter().flatten());
-                sent.observed.log.is_empty()
-            });
-            if waiting.is_empty() || Instant::now() >= limit {
-                return Ok(());
+    /// Gives every request that has none yet its entries; how many still have none.
+    pub fn give<'a>(&mut self, sent: impl Iterator<Item = &'a mut Sent>) -> usize {
+        let mut missing = 0;
+        for sent in sent.filter(|sent| sent.observed.log.is_empty()) {
+            let Some(from) = sent.from else { continue };
+            let by_tag = self.by_tag.remove(&sent.tag);
+            match by_tag {
+                Some(found) => sent.observed.log.extend(found),
+                // A port may be used again: one entry for each connection, in order.
+                None => {
+                    let queue = self.by_address.get_mut(&from.to_string());
+                    sent.observed.log.extend(queue.and_then(VecDeque::pop_front));
+                }
             }
-            sleep(PAUSE).await;
+            missing += usize::from(sent.observed.log.is_empty());
         }
+        missing
     }
 }
 

@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep};
 
 use super::http1::{Framing, Reader, write};
 use super::process::{Program, Tail};
-use super::protocol::{Engine, Prepared, REASON};
+use super::protocol::{Engine, Prepared};
 use super::stream::Stream;
 use crate::bed::MARKER;
 use crate::scenario::{CLIENT, GATEWAY, Place, SERVER};
@@ -198,11 +198,7 @@ fn publish(folder: &TempDir, engine: Engine, prepared: &Prepared) -> anyhow::Res
     let generations = folder.path().join("generations");
     let here = generations.join(prepared.generation.to_string());
     std::fs::create_dir(&here)?;
-    let text = match engine {
-        Engine::Native => prepared.mesh.clone(),
-        Engine::Envoy => prepared.mesh.replace(REASON, ""),
-    };
-    std::fs::write(here.join("mesh.yaml"), text)?;
+    std::fs::write(here.join("mesh.yaml"), prepared.mesh_of(engine))?;
     let aside = folder.path().join("mesh.new");
     std::os::unix::fs::symlink(&here, &aside)?;
     std::fs::rename(&aside, folder.path().join("mesh"))?;

@@ -1,5 +1,6 @@
 //! Starting a side in namespaces of its own: network, mounts, processes.
 
+use std::net::SocketAddr;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, ensure};
@@ -40,6 +41,25 @@ pub fn command(engine: Engine) -> anyhow::Result<Command> {
         .stdin(Stdio::piped())
         .stdout(Stdio::piped());
     Ok(command)
+}
+
+/// Cuts the connections that lead to these addresses: those that proxies keep for later requests were
+/// accepted under a former mesh, and go on under its listeners and its mode of mutual TLS.
+///
+/// # Errors
+/// When `ss` (iproute2) cannot be run.
+pub fn cut<'a>(addresses: impl Iterator<Item = &'a SocketAddr>) -> anyhow::Result<()> {
+    let filters: Vec<String> = addresses.map(|address| format!("dst {address}")).collect();
+    if filters.is_empty() {
+        return Ok(());
+    }
+    let mut command = Command::new("ss");
+    command.args(["--kill", "--no-header", "--tcp", "state", "established"]);
+    // It says which it has cut, and grumbles about those that were ending anyway.
+    let said =
+        command.arg(filters.join(" or ")).output().context("the bed needs `ss` (iproute2)")?;
+    drop(said);
+    Ok(())
 }
 
 /// What `unshare` is told: with a user namespace where this is not root.

@@ -39,6 +39,8 @@ pub enum Command {
     Start(Box<Prepared>),
     /// Replace the mesh, run the exchanges.
     Run(Box<Prepared>),
+    /// What was seen of that, with what the access logs said since.
+    Late,
     /// What the control plane refused and the proxies complained about since the last time.
     Complaints,
 }
@@ -91,6 +93,17 @@ pub struct Prepared {
     pub stripped: bool,
     /// The scenario.
     pub scenario: Scenario,
+}
+
+impl Prepared {
+    /// The mesh as an engine can have it.
+    #[must_use]
+    pub fn mesh_of(&self, engine: Engine) -> String {
+        match engine {
+            Engine::Native => self.mesh.clone(),
+            Engine::Envoy => self.mesh.replace(REASON, ""),
+        }
+    }
 }
 
 /// Where one backend listens.

@@ -110,7 +110,7 @@ fn refused_dial(error: &DialError) -> Refusal {
 }
 
 /// Makes one attempt. `may_follow`: another one may come, so the head is kept. `left`: of the time
-/// for the whole exchange, where that is known.
+/// for the whole exchange, where that is limited.
 pub(super) async fn attempt(
     exchange: &mut InProgress,
     delivery: &Delivery<'_>,
@@ -171,6 +171,14 @@ async fn send(
     head: request::Parts,
     carried: Carried,
 ) -> Result<Response<Incoming>, SendError> {
+    // A request without an authority is malformed there (RFC 9113, section 8.3.1); Envoy sends it, and
+    // has its stream reset for that.
+    if lease.is_http2() && head.uri.authority().is_none() {
+        let empty = head.headers.get(header::HOST).is_none_or(HeaderValue::is_empty);
+        if empty {
+            return Err(SendError::Failed(StreamError::Protocol));
+        }
+    }
     let gate = exchange.expects_continue.then(|| Arc::new(Gate::default()));
     let upload = exchange.source.upload(gate.clone());
     let head = if lease.is_http2() {
@@ -205,6 +213,13 @@ async fn send(
     .await
 }
 
+/// How many milliseconds an endpoint has to answer, as Envoy tells it: those of one attempt, but no
+/// more than what is left of all; at least one.
+fn expected(per_try: Option<Duration>, left: Option<Duration>) -> Option<u64> {
+    let limit = per_try.into_iter().chain(left).min()?;
+    Some(u64::try_from(limit.as_millis()).unwrap_or(u64::MAX).max(1))
+}
+
 /// The head of this attempt, in the form of HTTP/1: path in the URI, authority in `host`.
 fn outgoing_head(
     exchange: &mut InProgress,
@@ -228,11 +243,8 @@ fn outgoing_head(
         }
     }
     let per_try = retries.and_then(RetryPolicy::per_try_timeout);
-    // The first attempt has all of the time.
-    let left = left.filter(|_| attempts > 1).or(delivery.timeout);
-    if let Some(limit) = per_try.or(left) {
-        let millis = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
-        headers.insert(names::EXPECTED_TIMEOUT, number(millis));
+    if let Some(limit) = expected(per_try, left) {
+        headers.insert(names::EXPECTED_TIMEOUT, number(limit));
     }
     if attempts <= 1 {
         exchange.ongoing.captured.request(&exchange.head.headers);

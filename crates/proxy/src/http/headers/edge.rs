@@ -21,7 +21,8 @@ pub(in crate::http) fn strip_at_edge(headers: &mut HeaderMap) {
 
 /// What a sidecar takes out of every request: instructions to Envoy that only an internal client may
 /// give, and by default nobody counts as one.
-const INSTRUCTIONS: [&str; 15] = [
+const INSTRUCTIONS: [&str; 16] = [
+    "expected-rq-timeout-ms",
     "force-trace",
     "hedge-on-per-try-timeout",
     "internal",

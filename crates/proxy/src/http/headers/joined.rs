@@ -48,6 +48,13 @@ pub(in crate::http) fn join_repeated(headers: &mut HeaderMap, split_cookies: boo
     }
 }
 
+/// Takes out a cookie of HTTP/2 whose pieces amount to nothing: it is none to Envoy.
+pub(in crate::http) fn drop_empty_cookie(headers: &mut HeaderMap) {
+    if headers.get(header::COOKIE).is_some_and(HeaderValue::is_empty) {
+        headers.remove(header::COOKIE);
+    }
+}
+
 fn join(headers: &mut HeaderMap, name: &HeaderName, between: &[u8]) {
     let values: Vec<&[u8]> = headers.get_all(name).iter().map(HeaderValue::as_bytes).collect();
     if values.len() < 2 {
@@ -91,5 +98,11 @@ mod tests {
         assert_eq!(all(&headers, "cookie"), ["a=1", "b=2"]);
         assert_eq!(all(&headers, "x-own"), ["1", "2"]);
         assert_eq!(all(&over_http2, "cookie"), ["a=1; b=2"]);
+        let mut blank = HeaderMap::new();
+        blank.append("cookie", HeaderValue::from_static(""));
+        drop_empty_cookie(&mut over_http2);
+        assert_eq!(all(&over_http2, "cookie"), ["a=1; b=2"]);
+        drop_empty_cookie(&mut blank);
+        assert!(blank.is_empty());
     }
 }

@@ -11,7 +11,7 @@ pub(super) use edge::{strip_at_edge, strip_instructions};
 #[cfg(test)]
 use hop::Hop;
 pub(super) use hop::{strip_request_hop, strip_response_hop};
-pub(super) use joined::join_repeated;
+pub(super) use joined::{drop_empty_cookie, join_repeated};
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
@@ -71,7 +71,8 @@ pub(super) fn wire_length(headers: &HeaderMap) -> u64 {
 /// Appends to a header that is a list, as Envoy does: one header, joined by commas.
 pub(super) fn append_to_list(headers: &mut HeaderMap, name: &HeaderName, value: HeaderValue) {
     let mut joined = Vec::new();
-    for present in headers.get_all(name) {
+    // Empty values leave no trace, as with Envoy.
+    for present in headers.get_all(name).iter().filter(|present| !present.is_empty()) {
         joined.extend_from_slice(present.as_bytes());
         joined.push(b',');
     }

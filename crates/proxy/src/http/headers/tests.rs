@@ -88,6 +88,9 @@ fn lists_are_appended_to_in_one_header() {
     let mut empty = HeaderMap::new();
     append_to_list(&mut empty, &names::FORWARDED_FOR, HeaderValue::from_static("3.3.3.3"));
     assert_eq!(empty["x-forwarded-for"], "3.3.3.3");
+    let mut blank = headers(&[("x-forwarded-for", "")]);
+    append_to_list(&mut blank, &names::FORWARDED_FOR, HeaderValue::from_static("3.3.3.3"));
+    assert_eq!(blank["x-forwarded-for"], "3.3.3.3");
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! Reading a request's head: what is asked for, and whether it can be served at all.
 
+use std::borrow::Cow;
+use std::fmt::Write as _;
 use std::rc::Rc;
 
 use http::uri::PathAndQuery;
@@ -10,7 +12,9 @@ use lateen_engine::settings::Settings;
 use super::{InProgress, known_scheme, method};
 use crate::http::downstream::Downstream;
 use crate::http::exchange::Incoming;
-use crate::http::headers::{join_repeated, names, strip_request_hop, wire_length};
+use crate::http::headers::{
+    drop_empty_cookie, join_repeated, names, strip_request_hop, wire_length,
+};
 use crate::http::local::Refusal;
 use crate::http::ongoing::Ongoing;
 use crate::http::upload::Source;
@@ -78,9 +82,12 @@ pub(super) fn admit(exchange: &mut InProgress, settings: &Settings) -> Result<()
     let authority = authority(&exchange.head)?;
     exchange.head.headers.insert(header::HOST, authority.clone());
     exchange.ongoing.authority = authority;
+    let split_cookies = exchange.head.version == Version::HTTP_2;
     if exchange.head.headers.len() != exchange.head.headers.keys_len() {
-        let split_cookies = exchange.head.version == Version::HTTP_2;
         join_repeated(&mut exchange.head.headers, split_cookies);
+    }
+    if split_cookies {
+        drop_empty_cookie(&mut exchange.head.headers);
     }
     if !says_chunked(&exchange.head.headers) {
         return refuse(Reason::UnknownTransferEncoding);
@@ -193,13 +200,7 @@ fn normalize_path(exchange: &mut InProgress, settings: &Settings) -> Result<(), 
 
 /// Sends another path; the one that was asked for goes along as `x-envoy-original-path`.
 pub(super) fn rewrite_path(exchange: &mut InProgress, path: &str) {
-    // A `#` that the route's words bring in would end the path here; it is meant as a part of it.
-    let rewritten = if path.contains('#') {
-        PathAndQuery::try_from(path.replace('#', "%23"))
-    } else {
-        PathAndQuery::try_from(path)
-    };
-    let Ok(rewritten) = rewritten else {
+    let Ok(rewritten) = PathAndQuery::try_from(sendable(path).as_ref()) else {
         // The route's own words made it so; the request goes on as it came.
         tracing::debug!(path, "rewritten path is not valid");
         return;
@@ -212,6 +213,29 @@ pub(super) fn rewrite_path(exchange: &mut InProgress, path: &str) {
     exchange.head.uri = Uri::from(rewritten);
 }
 
+/// A path that a route's words have made, in the form of a request's target (RFC 9112, section
+/// 3.2.1): it begins with a slash, and what no target may hold is percent-encoded, a `#` too, which
+/// would end the path here and is meant as a part of it.
+fn sendable(path: &str) -> Cow<'_, str> {
+    let fits = |it: char| !matches!(it, '\0'..=' ' | '#' | '<' | '>' | '`' | '\x7f');
+    if path.starts_with('/') && path.chars().all(fits) {
+        return Cow::Borrowed(path);
+    }
+    let mut target = String::with_capacity(path.len() + 4);
+    if !path.starts_with('/') {
+        target.push('/');
+    }
+    for it in path.chars() {
+        if fits(it) {
+            target.push(it);
+        } else {
+            // Writing to a string cannot fail.
+            let _ = write!(target, "%{:02X}", u32::from(it));
+        }
+    }
+    Cow::Owned(target)
+}
+
 /// Sends another authority; the one that was asked for goes along as `x-envoy-original-host`.
 pub(super) fn rewrite_authority(exchange: &mut InProgress, authority: &str) {
     if let Ok(authority) = HeaderValue::from_str(authority) {
@@ -220,5 +244,25 @@ pub(super) fn rewrite_authority(exchange: &mut InProgress, authority: &str) {
             exchange.head.headers.insert(names::ORIGINAL_HOST, original);
         }
         exchange.ongoing.authority = authority;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_routes_write_is_sent_as_a_target() {
+        for (written, sent) in [
+            ("/a?b=c", "/a?b=c"),
+            ("", "/"),
+            ("new", "/new"),
+            ("/part#/x?3=4", "/part%23/x?3=4"),
+            ("/a b<c>`", "/a%20b%3Cc%3E%60"),
+            ("/ä%20^", "/ä%20^"),
+        ] {
+            assert_eq!(sendable(written), sent, "{written}");
+            PathAndQuery::try_from(sendable(written).as_ref()).unwrap();
+        }
     }
 }

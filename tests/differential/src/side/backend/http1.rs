@@ -66,7 +66,8 @@ async fn answer(
     let line = status_line(status);
     let body = behaviour.body.as_deref().unwrap_or(name).as_bytes();
     let mut headers = headers(&behaviour.headers);
-    if method == "HEAD" {
+    // A 204 has no length, whatever was asked (RFC 9110, section 8.6).
+    if method == "HEAD" && status != 204 {
         headers.push(("content-length".to_owned(), body.len().to_string()));
         return write(stream, &line, &headers, None, &[]).await;
     }
