@@ -185,10 +185,10 @@ pub fn object(validator: &str, arguments: &[Value]) -> anyhow::Result<Option<Val
     let spec = spec.replace("@to", "[{destination: {host: c.d}}]");
     let mut spec = case::parse(&spec)?;
     fill(&mut spec, &arguments).with_context(|| validator.to_owned())?;
-    Ok(Some(envelope(kind, "default", spec)))
+    Ok(Some(envelope(kind, "default", &spec)))
 }
 
-fn envelope(kind: &str, namespace: &str, spec: Value) -> Value {
+fn envelope(kind: &str, namespace: &str, spec: &Value) -> Value {
     let key = match kind {
         "MeshConfig" => "mesh",
         "MeshNetworks" => "meshNetworks",
@@ -226,7 +226,7 @@ fn export_to(arguments: &[Value]) -> Value {
         _ => ("DestinationRule", json!({"host": "a.b"})),
     };
     spec["exportTo"] = arguments[1].clone();
-    envelope(kind, arguments[0].as_str().unwrap_or_default(), spec)
+    envelope(kind, arguments[0].as_str().unwrap_or_default(), &spec)
 }
 
 /// Puts arguments into their places.
