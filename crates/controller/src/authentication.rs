@@ -36,7 +36,7 @@ pub(crate) enum Tokens {
     /// We signed it ourselves.
     Local(TokenVerifier),
     /// The API server did.
-    Reviewed(TokenReviews),
+    Reviewed(Box<TokenReviews>),
 }
 
 /// What a caller proved.

@@ -83,7 +83,7 @@ impl Candidate {
             match tried {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => {
-                    tracing::warn!(lease = self.name, %error, "the lease is not heard of")
+                    tracing::warn!(lease = self.name, %error, "the lease is not heard of");
                 }
                 Err(_) => tracing::warn!(lease = self.name, "the lease is not heard of in time"),
             }

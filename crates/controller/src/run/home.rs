@@ -112,7 +112,7 @@ impl Home {
                 let authority = authority::load_or_create(&client, namespace, authority).await?;
                 Ok(Self {
                     authority: Arc::new(authority),
-                    tokens: Tokens::Reviewed(TokenReviews::new(client)),
+                    tokens: Tokens::Reviewed(Box::new(TokenReviews::new(client))),
                     chores: Chores::Cluster {
                         cluster: cluster.clone(),
                         namespaces: followed.namespaces.subscribe(),

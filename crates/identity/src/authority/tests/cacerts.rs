@@ -224,3 +224,41 @@ fn what_does_not_belong_together_is_refused() {
     let error = folder.load().unwrap_err();
     assert!(matches!(error, AuthorityError::Incomplete { missing: "ca-key.pem", .. }), "{error}");
 }
+
+#[test]
+fn the_data_of_a_secret_is_as_good_as_a_folder() {
+    let folder = Folder::new();
+    folder.root("root", RSA);
+    folder.intermediate("ca", P256, "root", SIGNED);
+    let file = |name: &str| folder.openssl.read(name).into_bytes();
+    let secret = Path::new("secret/istio-system/cacerts");
+    let of = |data: &[(&str, Vec<u8>)]| {
+        let data = data.iter().map(|(name, bytes)| ((*name).to_owned(), bytes.clone())).collect();
+        CertificateAuthority::of_secret(&data, secret, settings(), now())
+    };
+    let mut data = vec![
+        ("ca-cert.pem", file("ca.pem")),
+        ("ca-key.pem", file("ca.key")),
+        ("root-cert.pem", file("root.pem")),
+    ];
+    // Istio writes all keys, some of them empty.
+    data.extend([("cert-chain.pem", Vec::new()), ("tls.crt", Vec::new())]);
+    workload(&of(&data).unwrap());
+
+    data[2].1.clear();
+    let error = of(&data).unwrap_err();
+    assert!(error.to_string().contains("missing: root-cert.pem"), "{error}");
+    assert!(error.to_string().contains("secret/istio-system/cacerts"), "{error}");
+}
+
+#[test]
+fn a_secret_that_was_made_is_an_authority_of_its_own() {
+    let mut data = CertificateAuthority::make_secret(&settings(), now()).unwrap();
+    let root = data["ca-cert.pem"].clone();
+    data.insert("root-cert.pem".to_owned(), root.clone());
+    let secret = Path::new("secret/istio-system/istio-ca-secret");
+    let authority = CertificateAuthority::of_secret(&data, secret, settings(), now()).unwrap();
+    workload(&authority);
+    let lines = |pem: &str| pem.lines().map(str::to_owned).collect::<Vec<_>>();
+    assert_eq!(lines(&authority.root_pem()), lines(std::str::from_utf8(&root).unwrap()));
+}
