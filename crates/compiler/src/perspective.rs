@@ -47,8 +47,7 @@ impl Aspects {
             Aspect::Namespace(namespace, answer) => (*namespace == scope.namespace) == *answer,
             Aspect::Selected(selector, answer) => scope.selected_by(selector) == *answer,
             Aspect::Sidecar(sidecar) => {
-                own.get_or_init(|| governing(query, scope)).is_some() == sidecar.is_some()
-                    && own.get().cloned().flatten() == sidecar.as_ref()
+                *own.get_or_init(|| governing(query, scope)) == sidecar.as_ref()
             }
             Aspect::NoRules(host) => query.own_rules(&scope.namespace, host).is_empty(),
         })

@@ -194,7 +194,7 @@ impl World {
                 if resource.body.ends_with(bad.as_bytes()) {
                     refused.insert(name);
                 } else {
-                    wanted.insert(name, content.version_text.to_string());
+                    wanted.insert(name, resource.version_text.to_string());
                 }
             }
             let mut has = self.has.get(&kind).cloned().unwrap_or_default();
