@@ -144,6 +144,8 @@ async fn measure(
 
     // One that every client uses.
     let service = 0;
+    // What goes has come back at the end.
+    let changes = arguments.changes.next_multiple_of(2);
     for (change, latency, cpu, bytes) in [
         (Change::Endpoint, &mut figures.endpoint, &mut figures.endpoint_cpu, None),
         (Change::Route, &mut figures.route, &mut figures.route_cpu, Some(&mut figures.route_bytes)),
@@ -152,7 +154,7 @@ async fn measure(
         site.at_rest()?;
         let (mut latencies, mut most) = (Vec::new(), 0);
         let before = site.cpu_time()?;
-        for number in 0..arguments.changes {
+        for number in 0..changes {
             let heard = fleet.listen(change);
             let begun = Instant::now();
             writer.change(change, size, service, number).await?;
@@ -161,7 +163,7 @@ async fn measure(
         }
         site.at_rest()?;
         let spent = site.cpu_time()?.saturating_sub(before);
-        *cpu = spent.as_secs_f64() / f64::from(u32::try_from(arguments.changes)?);
+        *cpu = spent.as_secs_f64() / f64::from(u32::try_from(changes)?);
         *latency = percentile(&mut latencies, 99).as_secs_f64() * 1_000.0;
         if let Some(bytes) = bytes {
             *bytes = most;

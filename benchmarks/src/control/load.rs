@@ -116,8 +116,11 @@ impl Writer {
     pub async fn prepare(&self, change: Change, size: Size, service: usize) -> anyhow::Result<()> {
         if change == Change::Route {
             let path = routes_path(&size.namespace(service));
-            let object = route(size, service, "first");
-            self.send(http::Method::POST, &path, &object).await?;
+            let own = format!("{path}/service-{service}");
+            if self.send(http::Method::GET, &own, &Value::Null).await.is_err() {
+                let object = route(size, service, "first");
+                self.send(http::Method::POST, &path, &object).await?;
+            }
         }
         Ok(())
     }
