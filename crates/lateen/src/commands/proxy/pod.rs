@@ -142,7 +142,7 @@ fn workers(config: &ProxyConfig, limit: Option<&str>, cpus: u16) -> anyhow::Resu
         Some(text) => {
             let limit: u16 =
                 text.parse().with_context(|| format!("ISTIO_CPU_LIMIT is no number: {text:?}"))?;
-            Ok(if limit == 0 || limit >= all { 2.min(all.max(2)) } else { limit })
+            Ok(if limit == 0 || limit >= all { 2 } else { limit })
         }
         None => Ok(2),
     }
