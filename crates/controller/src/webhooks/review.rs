@@ -44,17 +44,16 @@ impl Review {
     /// Reads a body.
     pub(super) fn read(body: &[u8]) -> Result<Self, NoReview> {
         let mut body: Value = serde_json::from_slice(body)?;
-        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-        let request = &mut body["request"];
-        let object = request["object"].take();
+        let object = body.pointer_mut("/request/object").map(Value::take).unwrap_or_default();
+        let text = |path: &str| body.pointer(path).and_then(Value::as_str).unwrap_or_default();
         let review = Self {
-            uid: text(&request["uid"]),
-            namespace: text(&request["namespace"]),
-            is_removed: request["operation"] == "DELETE",
+            uid: text("/request/uid").to_owned(),
+            namespace: text("/request/namespace").to_owned(),
+            is_removed: text("/request/operation") == "DELETE",
             object,
-            api_version: text(&body["apiVersion"]),
+            api_version: text("/apiVersion").to_owned(),
         };
-        let is_review = body["kind"] == "AdmissionReview"
+        let is_review = text("/kind") == "AdmissionReview"
             && matches!(
                 review.api_version.as_str(),
                 "admission.k8s.io/v1" | "admission.k8s.io/v1beta1"
