@@ -356,7 +356,7 @@ mod tests {
         }
     }
 
-    fn object(conditions: Value) -> DynamicObject {
+    fn object(conditions: &Value) -> DynamicObject {
         serde_json::from_value(json!({
             "metadata": {"name": "front"},
             "status": {"conditions": conditions},
@@ -372,12 +372,12 @@ mod tests {
             json!({"type": CONDITION, "status": status, "reason": reason, "message": message,
                 "lastTransitionTime": since})
         };
-        let none = object(json!([other]));
+        let none = object(&json!([other]));
         assert_eq!(with_condition(&none, None, "2"), None, "nothing was and is to be said");
         let written = with_condition(&none, Some(&bad), "2");
         assert_eq!(written, Some(vec![other.clone(), ours("False", "Invalid", "why", "2")]));
 
-        let marked = object(json!([ours("False", "Invalid", "why", "1"), other]));
+        let marked = object(&json!([ours("False", "Invalid", "why", "1"), other]));
         assert_eq!(with_condition(&marked, Some(&bad), "2"), None, "it says so already");
         let worse = Verdict { message: "more".to_owned(), ..bad };
         let written = with_condition(&marked, Some(&worse), "2");
