@@ -10,9 +10,9 @@
 //!   listed anew, and only what a *complete* list does not hold any more counts as gone. While the
 //!   server is away or stalls, what was known stays in force.
 //! * **Little is kept.** A value is cut down to what `lateen-api` reads while it is parsed
-//!   ([`prune`]); of each object only its name and a hash of that stay ([`keep`]).
+//!   (`prune`); of each object only its name and a hash of that stay (`keep`).
 //! * **The first batch is everything**: it waits for the list of every kind. Kinds of Istio's are
-//!   followed where their definition is installed, whenever that happens ([`definitions`]).
+//!   followed where their definition is installed, whenever that happens (`definitions`).
 //! * MeshConfig's `discoverySelectors` say which namespaces belong to the mesh ([`selection`]); objects
 //!   of others do not exist for it.
 //! * An object that cannot be taken is reported, and its last good version stays, as everywhere.
