@@ -18,6 +18,7 @@ use crate::expectation;
 use crate::scenario::Scenario;
 use crate::side::protocol::{Command, Engine, Prepared, Ran};
 use crate::strip::Mesh;
+use crate::validation::Served;
 use certificates::Certificates;
 use handle::Side;
 
@@ -40,8 +41,8 @@ pub struct Outcome {
     pub ran: Vec<(Engine, Ran)>,
     /// Expectations that failed, and differences between the sides.
     pub findings: Vec<Finding>,
-    /// The mesh, as the control plane of Envoy's side has it.
-    pub mesh: String,
+    /// The mesh, as the control plane of Envoy's side has it, with its files.
+    pub served: Served,
 }
 
 impl Bed {
@@ -76,16 +77,17 @@ impl Bed {
             self.sides[index].tell(&Command::Run(Box::new(prepared.clone())))?;
         }
         let mesh = prepared.mesh_of(Engine::Envoy);
+        let served = Served { mesh, files: prepared.files };
         let outcome = self.outcome(scenario);
         let have_run = outcome.ran.len() == self.sides.len();
         if !have_run || !outcome.findings.iter().any(Finding::is_about_the_log) {
-            return Ok(Outcome { mesh, ..outcome });
+            return Ok(Outcome { served, ..outcome });
         }
         // A line may have been late.
         for side in &mut self.sides {
             side.tell(&Command::Late)?;
         }
-        Ok(Outcome { mesh, ..self.outcome(scenario) })
+        Ok(Outcome { served, ..self.outcome(scenario) })
     }
 
     /// What the sides answer, compared.

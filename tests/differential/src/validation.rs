@@ -3,7 +3,9 @@
 //! An Envoy that is served a mesh over ADS refuses what it cannot take, and that fails the run. This
 //! asks a fresh Envoy about the whole of it: the workloads under test, in local mode and captured.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
@@ -14,13 +16,23 @@ use lateen_compiler::{Change, Client, Compiler, Options, Role};
 use lateen_envoy::{Capture, Lowering, Part, Placement, Pool, dump};
 
 use crate::scenario::{CLIENT, GATEWAY, SERVER};
+use crate::side::namespace::FILES;
 
 /// How many meshes may wait; whoever brings more waits with them.
 const WAITING: usize = 4;
 
+/// A mesh as a side served it.
+#[derive(Debug, Clone, Default)]
+pub struct Served {
+    /// Its objects, as YAML.
+    pub mesh: String,
+    /// The files with certificates that it names, below the folder that each side has for them.
+    pub files: BTreeMap<String, String>,
+}
+
 /// Validates meshes, one after another, on a thread of its own.
 pub struct Validation {
-    meshes: SyncSender<(String, String)>,
+    meshes: SyncSender<(String, Served)>,
     complaints: Receiver<String>,
     thread: JoinHandle<anyhow::Result<usize>>,
 }
@@ -45,8 +57,8 @@ impl Validation {
     ///
     /// # Errors
     /// When the thread has ended, which it says by [`finish`](Self::finish).
-    pub fn add(&self, what: &str, mesh: String) -> anyhow::Result<()> {
-        let sent = self.meshes.send((what.to_owned(), mesh));
+    pub fn add(&self, what: &str, served: Served) -> anyhow::Result<()> {
+        let sent = self.meshes.send((what.to_owned(), served));
         sent.map_err(|_| anyhow!("nothing validates any more"))
     }
 
@@ -70,11 +82,13 @@ impl Validation {
 fn validate_all(
     envoy: &OsString,
     captured: bool,
-    meshes: &Receiver<(String, String)>,
+    meshes: &Receiver<(String, Served)>,
     complain: &Sender<String>,
 ) -> anyhow::Result<usize> {
     let mut count = 0;
-    for (what, mesh) in meshes {
+    for (what, served) in meshes {
+        let folder = tempfile::tempdir()?;
+        let mesh = at_hand(&served, folder.path())?;
         for local in [true, false].into_iter().filter(|local| *local || captured) {
             for (name, lowerings) in lowered(&mesh, local)? {
                 count += 1;
@@ -86,6 +100,14 @@ fn validate_all(
         }
     }
     Ok(count)
+}
+
+/// The mesh with its files in this folder: what a side mounts is not seen from here.
+fn at_hand(served: &Served, folder: &Path) -> anyhow::Result<String> {
+    for (name, text) in &served.files {
+        std::fs::write(folder.join(name), text)?;
+    }
+    Ok(served.mesh.replace(&format!("{FILES}/"), &format!("{}/", folder.display())))
 }
 
 /// What each of the proxies under test has, as its scope's and its own lowering.

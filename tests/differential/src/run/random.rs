@@ -74,7 +74,7 @@ impl Random<'_> {
             let mut findings = std::mem::take(&mut outcome.findings);
             findings.extend(bed.complaints()?.into_iter().map(Finding::complaint));
             if let Some(validation) = &validation {
-                validation.add(&scenario.name, outcome.mesh)?;
+                validation.add(&scenario.name, outcome.served)?;
                 findings.extend(validation.complaints().into_iter().map(Finding::complaint));
             }
             let Some(first) = findings.first() else { continue };

@@ -40,7 +40,7 @@ pub fn run(engines: &[Engine], scenarios: &[Located], verbose: bool) -> anyhow::
             println!("{}", serde_json::to_string_pretty(&outcome.ran)?);
         }
         if let Some(validation) = &validation {
-            validation.add(&scenario.name, outcome.mesh)?;
+            validation.add(&scenario.name, outcome.served)?;
         }
         let mut findings = outcome.findings;
         findings.retain(|finding| !is_declared(&declared, &scenario.name, finding));
