@@ -91,6 +91,8 @@ codes! {
     UnknownSubset = "unknown-subset";
     /// A VirtualService is for a gateway that is not there.
     UnknownGateway = "unknown-gateway";
+    /// A Gateway names a Secret that is not there, or holds no certificate.
+    UnknownSecret = "unknown-secret";
     /// Two objects claim a host, and only one can have it.
     ConflictingHosts = "conflicting-hosts";
     /// Two servers of Gateways claim a port, and only one can have it.

@@ -8,6 +8,7 @@ use lateen_mesh::v1::Resource;
 
 use crate::change::{Audience, Change, Changes, Counters, Output};
 use crate::client::{Client, Role};
+use crate::findings::Findings;
 use crate::key::Key;
 use crate::link::{self, Linked};
 use crate::local::WorkloadAddresses;
@@ -34,6 +35,8 @@ pub struct Compiler {
     watched: FxHashMap<Key, usize>,
     /// What became stale because a client came or went, and nobody was told yet.
     untold: Vec<Task>,
+    /// What there is to say about objects together, where somebody wants to know.
+    pub(crate) findings: Option<Findings>,
     counters: Counters,
 }
 
@@ -66,6 +69,7 @@ impl Compiler {
             clients: FxHashMap::default(),
             watched: FxHashMap::default(),
             untold: Vec::new(),
+            findings: None,
             counters: Counters::default(),
         }
     }
@@ -80,7 +84,14 @@ impl Compiler {
     pub fn apply(&mut self, batch: impl IntoIterator<Item = Change>) -> Changes {
         let mut touched = Touched::default();
         let mut diagnostics = Vec::new();
+        let mut objects = Vec::new();
         for change in batch {
+            if self.findings.is_some() {
+                objects.push(match &change {
+                    Change::Upsert(object) => object.reference(),
+                    Change::Remove(object) => object.clone(),
+                });
+            }
             match change {
                 Change::Upsert(object) => {
                     self.counters.lowered += 1;
@@ -93,6 +104,9 @@ impl Compiler {
             }
         }
         self.store.settle(&mut touched);
+        if let Some(findings) = &mut self.findings {
+            findings.touch(objects.iter(), &touched);
+        }
         let mut changes = self.touch(&touched);
         changes.diagnostics = diagnostics;
         changes

@@ -41,6 +41,8 @@ pub(crate) enum Key {
     Sidecars(Arc<str>),
     /// Gateways with this selector.
     Gateways(Selector),
+    /// The Gateway with this name (`namespace/name`): whether there is one.
+    GatewayNamed(Arc<str>),
     /// Gateways that the annotation binds to this service.
     GatewaysOf(Arc<str>),
     /// One Secret.

@@ -31,7 +31,7 @@ pub(crate) use inbound::{client_of, services_of_client};
 pub(crate) use roots::roots;
 
 use self::provenance::Provenance;
-use crate::node::Source;
+use crate::node::{Route, Source};
 use crate::perspective::{Aspects, Perspective};
 use crate::scope::Scope;
 use crate::store::Query;
@@ -83,6 +83,17 @@ pub(crate) fn output<'a>(
         diagnostics: linker.diagnostics,
     });
     (linked, aspects)
+}
+
+/// What of a VirtualService leads nowhere, as a scope sees it, wherever the rules apply.
+pub(crate) fn backends<'a>(
+    query: &'a Query<'a>,
+    scope: &'a Arc<Scope>,
+    route: &Route,
+) -> Vec<Diagnostic> {
+    let mut linker = Linker::new(query, scope);
+    route.backends().for_each(|backend| linker.check_backend(&route.source, backend));
+    linker.diagnostics
 }
 
 impl<'a> Linker<'a> {

@@ -166,6 +166,16 @@ impl Store {
         self.facts.values().flatten()
     }
 
+    /// Every object that says something.
+    pub fn objects(&self) -> impl Iterator<Item = &ObjectRef> {
+        self.facts.keys()
+    }
+
+    /// What an object says.
+    pub fn facts_of(&self, object: &ObjectRef) -> &[Fact] {
+        self.facts.get(object).map_or(&[], Vec::as_slice)
+    }
+
     /// Every selector that a client may match.
     pub fn selectors(&self) -> impl Iterator<Item = &Selector> {
         self.selectors.keys()
@@ -217,6 +227,7 @@ impl Store {
                 touched.key(Key::Sidecars(node.namespace.clone()));
             }
             Fact::Gateway(node) => {
+                touched.key(Key::GatewayNamed(node.name.clone()));
                 if let Some(selector) = &node.selector {
                     self.gateways.insert(selector.clone(), node);
                     self.add_selector(Some(selector), touched);
@@ -289,6 +300,7 @@ impl Store {
                 touched.key(Key::Sidecars(node.namespace.clone()));
             }
             Fact::Gateway(node) => {
+                touched.key(Key::GatewayNamed(node.name.clone()));
                 if let Some(selector) = &node.selector {
                     self.gateways.remove(selector, node);
                     self.remove_selector(Some(selector), touched);

@@ -49,6 +49,20 @@ impl Linker<'_> {
         out
     }
 
+    /// Says where a backend leads nowhere, whatever port the traffic comes in on.
+    pub(super) fn check_backend(&mut self, source: &Source, backend: &Backend) {
+        let host = backend.backend.host.as_str();
+        let host: Arc<str> = self.external_name(host).unwrap_or_else(|| host.to_owned()).into();
+        let seen = self.backend_service(&host);
+        let ports: Vec<u16> =
+            seen.iter().flat_map(|seen| seen.ports()).map(|(_, port)| port.number).collect();
+        // A service without ports has no endpoints that any traffic could be for; nothing is said of it.
+        let is_open = seen.is_some() && ports.is_empty();
+        if !is_open {
+            self.backend(source, backend, Listening::Entry(&ports));
+        }
+    }
+
     /// What an ExternalName service stands for, where no service has the name.
     fn external_name(&self, host: &str) -> Option<String> {
         let mut host: Arc<str> = host.into();

@@ -31,6 +31,15 @@ impl Route {
                 .any(|binding| binding.gateways.iter().any(|gateway| &**gateway == MESH_GATEWAY))
     }
 
+    /// Where its rules send to.
+    pub fn backends(&self) -> impl Iterator<Item = &Backend> {
+        let http = self.http.iter().flat_map(|rule| match &rule.action {
+            HttpAction::Forward(backends) => backends.as_slice(),
+            HttpAction::Answer => &[],
+        });
+        http.chain(self.tls.iter().chain(&self.tcp).flat_map(|rule| &rule.backends))
+    }
+
     pub fn bindings(&self) -> impl Iterator<Item = &Binding> {
         let http = self.http.iter().flat_map(|rule| &rule.matches).map(|each| &each.binding);
         let l4 = self.tls.iter().chain(&self.tcp).flat_map(|rule| &rule.matches);

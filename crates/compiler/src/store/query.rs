@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
+use lateen_api::Kind;
+use lateen_api::object::ObjectRef;
 use rustc_hash::FxHashSet;
 
 use super::Store;
@@ -158,6 +160,13 @@ impl<'a> Query<'a> {
     /// Sidecars of a namespace; scopes are told of their changes as a whole ([`Key::Sidecars`]).
     pub fn sidecars(&self, namespace: &Arc<str>) -> &'a [Arc<Sidecar>] {
         self.store.sidecars.get(namespace)
+    }
+
+    /// Whether there is a Gateway with this name (`namespace/name`).
+    pub fn has_gateway(&self, name: &Arc<str>) -> bool {
+        self.ask(Key::GatewayNamed(name.clone()));
+        let (namespace, name) = name.split_once('/').unwrap_or_default();
+        !self.store.facts_of(&ObjectRef::new(Kind::Gateway, namespace, name)).is_empty()
     }
 
     pub fn gateways(&self, selector: &Selector) -> &'a [Arc<Gateway>] {
