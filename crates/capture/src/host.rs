@@ -55,6 +55,26 @@ pub fn has_ipv6_address(if_inet6: &str) -> bool {
     })
 }
 
+/// Whether these files (`/proc/net/fib_trie`, `/proc/net/if_inet6`) have this address as one of the
+/// machine's own.
+#[must_use]
+pub fn has_address(fib_trie: &str, if_inet6: &str, wanted: IpAddr) -> bool {
+    match wanted {
+        IpAddr::V4(wanted) => {
+            let lines: Vec<&str> = fib_trie.lines().map(str::trim).collect();
+            lines.windows(2).any(|pair| {
+                let leaf = pair[0].strip_prefix("|-- ").and_then(|leaf| leaf.parse().ok());
+                leaf == Some(wanted) && pair[1] == "/32 host LOCAL"
+            })
+        }
+        IpAddr::V6(wanted) => if_inet6.lines().any(|line| {
+            let digits = line.split_whitespace().next();
+            digits.and_then(|digits| u128::from_str_radix(digits, 16).ok())
+                == Some(wanted.to_bits())
+        }),
+    }
+}
+
 /// The number of a group in `/etc/group`.
 #[must_use]
 pub fn group_number(etc_group: &str, name: &str) -> Option<u32> {
@@ -93,6 +113,18 @@ mod tests {
         assert!(!has_ipv6_address(lo));
         let own = "20010db8000000000000000000000001 05 40 00 80     eth0\n";
         assert!(has_ipv6_address(&format!("{lo}{own}")));
+    }
+
+    #[test]
+    fn an_address_is_found_where_it_is_ones_own() {
+        let trie = "     |-- 10.9.0.1\n        /32 host LOCAL\n     |-- 10.9.0.2\n        /32 link UNICAST\n";
+        let inet6 = "20010db8000000000000000000000001 05 40 00 80     eth0\n";
+        for (text, expected) in
+            [("10.9.0.1", true), ("10.9.0.2", false), ("2001:db8::1", true), ("2001:db8::2", false)]
+        {
+            let address = text.parse().expect("an address");
+            assert_eq!(has_address(trie, inet6, address), expected, "{text}");
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@ pub mod access;
 pub mod addresses;
 pub mod capture;
 pub mod check;
+pub mod cni;
 pub mod controller;
 pub mod crds;
 pub mod explain;

@@ -48,6 +48,8 @@ enum Command {
     Addresses(commands::addresses::Arguments),
     /// Lead a pod's traffic through its proxy: the packet filter's rules.
     Capture(commands::capture::Arguments),
+    /// Capture the pods of a node by the CNI plugin: what the chart's DaemonSet runs.
+    Cni(commands::cni::Arguments),
     /// Install the mesh into a cluster.
     Install(commands::install::Arguments),
     /// Bring an installation to this program's version.
@@ -105,6 +107,7 @@ fn run(command: Command) -> anyhow::Result<i32> {
         Command::Explain(arguments) => commands::explain::run(&arguments),
         Command::Addresses(arguments) => commands::addresses::run(&arguments),
         Command::Capture(arguments) => commands::capture::run(&arguments),
+        Command::Cni(arguments) => multi_threaded()?.block_on(commands::cni::run(arguments)),
         Command::Guard { program, arguments } => {
             Err(lateen_agent::guard::become_guarded(&program, &arguments).into())
         }

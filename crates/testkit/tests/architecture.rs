@@ -35,6 +35,7 @@ fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
         ("lateen-proxy", &["lateen-mesh", "lateen-engine", "lateen-xds", "lateen-identity"]),
         ("lateen-agent", &["lateen-mesh", "lateen-xds", "lateen-identity", "lateen-proxy"]),
         ("lateen-capture", &[]),
+        ("lateen-cni", &["lateen-capture"]),
         ("lateen-template", &[]),
         ("lateen-install", &["lateen-api", "lateen-template"]),
         ("lateen-inject", &["lateen-api", "lateen-template"]),
@@ -145,6 +146,7 @@ fn decisions_take_time_randomness_and_names_by_argument() {
     absent("envoy", &forbidden, "the lowering has no clock, no randomness and no I/O");
     absent("capture", &forbidden, "rules are rendered from settings and texts alone");
     absent("capture", &["std::process", "println!"], "who runs programs is `lateen capture`");
+    absent("cni", &forbidden, "the plugin's program and the node agent do what is decided here");
     absent("inject", &forbidden, "a pod is injected by settings and its own words alone");
 }
 

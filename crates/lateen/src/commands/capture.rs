@@ -2,9 +2,9 @@
 //!
 //! What the rules are is decided in `lateen-capture`; here are the programs that read and write them.
 
-mod filter;
+pub(super) mod filter;
 mod flags;
-mod machine;
+pub(super) mod machine;
 mod program;
 mod routes;
 mod validate;
@@ -87,7 +87,10 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<i32> {
     match arguments.action {
         Action::Print(_) => print(&settings, filter),
         Action::Apply(_) => apply(&settings, filter)?,
-        Action::Check(_) => return check(&settings, filter),
+        Action::Check(_) => {
+            let in_place = is_in_place(&settings, filter)?;
+            return Ok(if in_place { 0 } else { NOT_IN_PLACE });
+        }
         Action::Validate(_) => {
             let captured = validate::is_captured(&settings)?;
             return Ok(if captured { 0 } else { NOT_IN_PLACE });
@@ -112,19 +115,21 @@ fn print(settings: &Settings, filter: Filter) {
     }
 }
 
-/// Routes first: a packet that is marked before there is a way for it would be lost.
-fn apply(settings: &Settings, filter: Filter) -> anyhow::Result<()> {
+/// Puts the rules in place in the network namespace of the calling thread. Routes first: a packet that is
+/// marked before there is a way for it would be lost.
+pub(super) fn apply(settings: &Settings, filter: Filter) -> anyhow::Result<()> {
     routes::add(settings)?;
     filter.apply(&known(settings), &rules::rules(settings))
 }
 
-fn check(settings: &Settings, filter: Filter) -> anyhow::Result<i32> {
+/// Whether the rules are in place in the network namespace of the calling thread; says what is not.
+pub(super) fn is_in_place(settings: &Settings, filter: Filter) -> anyhow::Result<bool> {
     let missing = routes::missing(settings)?;
     for entry in &missing {
         println!("missing: {}", entry.add());
     }
     let in_place = filter.check(&known(settings), &rules::rules(settings))?;
-    Ok(if in_place && missing.is_empty() { 0 } else { NOT_IN_PLACE })
+    Ok(in_place && missing.is_empty())
 }
 
 fn clean(settings: &Settings, filter: Filter) -> anyhow::Result<()> {

@@ -9,7 +9,7 @@ use super::program;
 
 /// How the rules are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Filter {
+pub(in crate::commands) enum Filter {
     /// With iptables-restore.
     Iptables,
     /// With nft.
@@ -29,7 +29,7 @@ struct Plan {
 }
 
 impl Filter {
-    pub(super) fn chosen(nftables: bool) -> Self {
+    pub(in crate::commands) fn chosen(nftables: bool) -> Self {
         if nftables { Self::Nftables } else { Self::Iptables }
     }
 

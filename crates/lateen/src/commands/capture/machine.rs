@@ -7,7 +7,7 @@ use lateen_capture::settings::Problems;
 
 /// Whether IPv6 is captured where nothing is said about it: as Istio, only where there is no IPv4, or
 /// where both are asked for.
-pub(super) fn ipv6(dual_stack: bool) -> bool {
+pub(in crate::commands) fn ipv6(dual_stack: bool) -> bool {
     // Without such a file the kernel does not have the family.
     let text = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
     let v4 = host::has_ipv4_address(&text("/proc/thread-self/net/fib_trie"));
@@ -25,7 +25,7 @@ pub(super) fn resolv_conf() -> anyhow::Result<String> {
 }
 
 /// The settings with numbers for names of groups: numbers are what the packet filter gives back.
-pub(super) fn numbered(settings: Settings) -> Result<Settings, Problems> {
+pub(in crate::commands) fn numbered(settings: Settings) -> Result<Settings, Problems> {
     // Without the file there are no names.
     let groups = std::fs::read_to_string("/etc/group").unwrap_or_default();
     settings.with_group_numbers(|name| host::group_number(&groups, name))
