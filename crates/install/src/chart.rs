@@ -34,6 +34,7 @@ pub const TEMPLATES: &[File] = files![
     "templates/_webhooks.tpl",
     "templates/account.yaml",
     "templates/checks.yaml",
+    "templates/cni.yaml",
     "templates/config.yaml",
     "templates/deployment.yaml",
     "templates/gateways.yaml",

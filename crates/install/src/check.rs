@@ -1,5 +1,6 @@
 //! `lateen check`: whether a cluster can be installed into, and how an installation is.
 
+mod nodes;
 pub mod sidecars;
 
 use serde_json::Value;
@@ -180,6 +181,7 @@ pub async fn after(cluster: &Cluster, version: &str) -> Result<Option<Vec<Findin
     }
     findings.extend(webhooks(cluster).await?);
     findings.extend(gateways(cluster).await?);
+    findings.extend(nodes::check(cluster, &planes).await?);
     findings.extend(sidecars::check(cluster).await?);
     Ok(Some(findings))
 }

@@ -188,14 +188,11 @@ impl Plan {
         Ok(())
     }
 
-    /// The Deployments of the plan: namespace and name.
+    /// The Deployments and DaemonSets of the plan.
     #[must_use]
-    pub fn deployments(&self) -> Vec<(String, String)> {
+    pub fn workloads(&self) -> Vec<Owned> {
         let objects = self.rendered.objects.iter().filter_map(Owned::of);
-        objects
-            .filter(|owned| owned.kind.kind == "Deployment")
-            .map(|owned| (owned.namespace, owned.name))
-            .collect()
+        objects.filter(|owned| matches!(owned.kind.kind, "Deployment" | "DaemonSet")).collect()
     }
 }
 

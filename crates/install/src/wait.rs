@@ -7,7 +7,7 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use crate::cluster::{Cluster, ClusterError};
-use crate::kinds::Kind;
+use crate::record::Owned;
 
 /// How often the cluster is asked.
 const PERIOD: Duration = Duration::from_millis(500);
@@ -28,34 +28,31 @@ pub enum WaitError {
     },
 }
 
-/// Waits until every pod of the Deployments (namespace and name) is of their newest kind and available.
-/// `ready` is told each that is.
+/// Waits until every pod of the Deployments and DaemonSets is of their newest kind and available. `ready` is
+/// told each that is.
 ///
 /// # Errors
 /// When the limit is over, with what the pods say.
-pub async fn deployments(
+pub async fn workloads(
     cluster: &Cluster,
-    wanted: &[(String, String)],
+    wanted: &[Owned],
     limit: Duration,
-    ready: &mut dyn FnMut(&str),
+    ready: &mut dyn FnMut(&Owned),
 ) -> Result<(), WaitError> {
-    let kind =
-        Kind::find("apps/v1", "Deployment").expect("invariant: Deployments are in the table");
     let end = Instant::now() + limit;
-    let mut done = BTreeSet::new();
+    let mut waiting: Vec<&Owned> = wanted.iter().collect();
     loop {
-        for (namespace, name) in wanted {
-            let title = format!("{namespace}/{name}");
-            if done.contains(&title) {
-                continue;
-            }
-            let found = cluster.get(kind, namespace, name).await?;
+        let mut still = Vec::new();
+        for workload in waiting {
+            let found = cluster.get(workload.kind, &workload.namespace, &workload.name).await?;
             if found.is_some_and(|found| is_ready(&found)) {
-                ready(&title);
-                done.insert(title);
+                ready(workload);
+            } else {
+                still.push(workload);
             }
         }
-        if done.len() == wanted.len() {
+        waiting = still;
+        if waiting.is_empty() {
             return Ok(());
         }
         if Instant::now() >= end {
@@ -63,40 +60,43 @@ pub async fn deployments(
         }
         tokio::time::sleep(PERIOD).await;
     }
-    let mut waiting = Vec::new();
-    for (namespace, name) in wanted {
-        if !done.contains(&format!("{namespace}/{name}")) {
-            let reasons = reasons(cluster, namespace, name).await?;
-            waiting.push(format!("{namespace}/{name}: {reasons}"));
-        }
+    let mut said = Vec::new();
+    for workload in waiting {
+        said.push(format!("{workload}: {}", reasons(cluster, workload).await?));
     }
-    Err(WaitError::Late { limit, waiting })
+    Err(WaitError::Late { limit, waiting: said })
 }
 
-/// Whether a Deployment's pods are all new and all available.
-fn is_ready(deployment: &Value) -> bool {
+/// Whether a workload's pods are all new and all available.
+fn is_ready(workload: &Value) -> bool {
     let number = |value: &Value| value.as_u64().unwrap_or(0);
-    let status = &deployment["status"];
-    let wanted = deployment["spec"]["replicas"].as_u64().unwrap_or(1);
-    number(&status["observedGeneration"]) >= number(&deployment["metadata"]["generation"])
-        && number(&status["updatedReplicas"]) >= wanted
+    let status = &workload["status"];
+    if number(&status["observedGeneration"]) < number(&workload["metadata"]["generation"]) {
+        return false;
+    }
+    if workload["kind"] == "DaemonSet" {
+        let wanted = number(&status["desiredNumberScheduled"]);
+        return number(&status["updatedNumberScheduled"]) >= wanted
+            && number(&status["numberAvailable"]) >= wanted;
+    }
+    let wanted = workload["spec"]["replicas"].as_u64().unwrap_or(1);
+    number(&status["updatedReplicas"]) >= wanted
         && number(&status["availableReplicas"]) >= wanted
         && number(&status["replicas"]) <= number(&status["updatedReplicas"])
 }
 
-/// What the pods of a Deployment wait for.
-async fn reasons(cluster: &Cluster, namespace: &str, name: &str) -> Result<String, ClusterError> {
-    let kind =
-        Kind::find("apps/v1", "Deployment").expect("invariant: Deployments are in the table");
-    let Some(deployment) = cluster.get(kind, namespace, name).await? else {
+/// What the pods of a workload wait for.
+async fn reasons(cluster: &Cluster, workload: &Owned) -> Result<String, ClusterError> {
+    let namespace = &workload.namespace;
+    let Some(found) = cluster.get(workload.kind, namespace, &workload.name).await? else {
         return Ok("it is not there".to_owned());
     };
-    let labels = deployment["spec"]["selector"]["matchLabels"].as_object().into_iter().flatten();
+    let labels = found["spec"]["selector"]["matchLabels"].as_object().into_iter().flatten();
     let labels: Vec<String> =
         labels.filter_map(|(name, value)| Some(format!("{name}={}", value.as_str()?))).collect();
     let pods = cluster.list(&crate::check::POD, namespace, &labels.join(",")).await?;
     if pods.is_empty() {
-        let conditions = deployment["status"]["conditions"].as_array().into_iter().flatten();
+        let conditions = found["status"]["conditions"].as_array().into_iter().flatten();
         let messages: Vec<&str> = conditions
             .filter(|condition| {
                 condition["status"] != "True" || condition["type"] == "ReplicaFailure"

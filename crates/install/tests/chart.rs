@@ -61,7 +61,7 @@ fn versions_agree() {
 
 #[test]
 fn with_a_revision_every_name_carries_it() {
-    let rendered = rendered(&["revision=canary", "revisionTags={prod}"]);
+    let rendered = rendered(&["revision=canary", "revisionTags={prod}", "cni.enabled=true"]);
     for object in &rendered.objects {
         let title = title(object);
         let named = title.contains("-canary") || title.contains("-tag-prod");
@@ -117,6 +117,61 @@ fn every_pod_is_restricted() {
         assert!(spec.get("hostNetwork").is_none(), "{title}");
     }
     assert_eq!(pods, 3, "control plane and two gateways");
+}
+
+/// The node agent is no restricted pod: it may what entering pods' networks and writing the node's files
+/// ask for, and nothing else.
+#[test]
+fn the_node_agent_may_no_more_than_it_needs() {
+    assert!(!titles(&rendered(&[])).iter().any(|title| title.contains("cni")));
+    let rendered = rendered(&["cni.enabled=true", "cni.excludeNamespaces={kube-system,ci}"]);
+    let agent = object(&rendered, "DaemonSet istio-system/istio-cni-node");
+    let spec = &agent["spec"]["template"]["spec"];
+    assert_eq!(spec["priorityClassName"], "system-node-critical");
+    for shared in ["hostNetwork", "hostPID", "hostIPC"] {
+        assert!(spec.get(shared).is_none(), "{shared}");
+    }
+    let container = &spec["containers"][0];
+    let security = &container["securityContext"];
+    assert_eq!(security["privileged"], false);
+    assert_eq!(security["readOnlyRootFilesystem"], true);
+    assert_eq!(security["capabilities"]["drop"], serde_json::json!(["ALL"]));
+    let added = serde_json::json!(["NET_ADMIN", "NET_RAW", "SYS_ADMIN"]);
+    assert_eq!(security["capabilities"]["add"], added);
+    let variables = container["env"].as_array().expect("variables");
+    let excluded = variables.iter().find(|it| it["name"] == "EXCLUDE_NAMESPACES");
+    assert_eq!(excluded.expect("a variable")["value"], "kube-system,ci,istio-system");
+
+    let injector = object(&rendered, "ConfigMap istio-system/istio-sidecar-injector");
+    let values = injector["data"]["values"].as_str().expect("values");
+    let values: Value = serde_json::from_str(values).expect("JSON");
+    assert_eq!(values["pilot"]["cni"]["enabled"], true, "pods are injected for it");
+    // Pods are read; nothing of them is written.
+    let role = object(&rendered, "ClusterRole lateen-cni-istio-system");
+    let verbs = |role: &Value| -> BTreeSet<String> {
+        let rules = role["rules"].as_array().expect("rules").iter();
+        let verbs = rules.flat_map(|rule| rule["verbs"].as_array().expect("verbs").clone());
+        verbs.map(|verb| verb.as_str().expect("a verb").to_owned()).collect()
+    };
+    assert_eq!(verbs(role), ["get", "list", "watch"].map(str::to_owned).into());
+}
+
+/// Each way of repair has what it needs of the API server, and only where it is chosen.
+#[test]
+fn a_repair_that_writes_may_write() {
+    for (sets, verb) in [
+        (&["cni.repair.repairPods=false", "cni.repair.deletePods=true"][..], Some("delete")),
+        (&["cni.repair.repairPods=false", "cni.repair.labelPods=true"][..], Some("patch")),
+        (&["cni.repair.deletePods=true"][..], None),
+        (&["cni.repair.enabled=false", "cni.repair.labelPods=true"][..], None),
+    ] {
+        let rendered = rendered(&[&["cni.enabled=true"], sets].concat());
+        let role = object(&rendered, "ClusterRole lateen-cni-istio-system").to_string();
+        for writes in ["delete", "patch"] {
+            let may = role.contains(&format!("\"{writes}\""));
+            assert_eq!(may, verb == Some(writes), "{writes} with {sets:?}");
+        }
+    }
 }
 
 /// A gateway of the chart is what injection by the template `gateway` would make of its Deployment.

@@ -41,6 +41,14 @@ pub enum Error {
         /// How to get it.
         advice: &'static str,
     },
+    /// A program that has to run anywhere, and does not.
+    #[error("{} needs {library}: it has to be linked statically (./image builds it so)", program.display())]
+    NotStatic {
+        /// The program.
+        program: PathBuf,
+        /// A library or loader that it needs.
+        library: String,
+    },
     /// A file changed while it was packed.
     #[error("{} changed while it was packed; try again", .0.display())]
     Changed(PathBuf),

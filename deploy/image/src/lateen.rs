@@ -1,5 +1,5 @@
-//! The three images of Lateen: the control plane (`lateen`), what runs in a pod (`lateen-proxy`), and
-//! the same with stock Envoy (`lateen-proxy-envoy`).
+//! The images of Lateen: the control plane (`lateen`), what runs in a pod (`lateen-proxy`), the same with
+//! stock Envoy (`lateen-proxy-envoy`), and the CNI plugin with its node agent (`lateen-cni`).
 
 use std::path::Path;
 
@@ -75,6 +75,36 @@ pub fn proxy(
             entrypoint: vec!["/usr/local/bin/lateen-proxy".to_owned()],
             ..settings("lateen-proxy", title, version)
         },
+    })
+}
+
+/// The node agent, which is a command of `program`; the packet filter's programs, and the plugin for it to
+/// give to nodes: what these have of libraries is not known, so that the plugin must need none.
+///
+/// # Errors
+/// When something is not on this machine, or cannot be read, or the plugin needs libraries.
+pub fn cni(
+    machine: &Machine,
+    program: &Path,
+    plugin: &Path,
+    version: &str,
+) -> Result<Image, Error> {
+    let libraries = machine.needs(plugin)?.files;
+    if let Some((library, _)) = libraries.into_iter().next() {
+        return Err(Error::NotStatic { program: plugin.to_owned(), library });
+    }
+    let base = base(machine, program)?;
+    let filter = packet_filter(machine)?.above(&base);
+    let mut agent = Tree::default();
+    agent.program("usr/local/bin/lateen", program, machine)?;
+    let mut own = Tree::default();
+    own.program("usr/local/bin/lateen-cni", plugin, machine)?;
+    let title = "The CNI plugin of Lateen, a service mesh, and its node agent";
+    Ok(Image {
+        name: name("lateen-cni", version),
+        // All but the last are layers of the other images.
+        layers: vec![base.clone(), filter, agent.above(&base), own],
+        settings: settings("lateen", title, version),
     })
 }
 

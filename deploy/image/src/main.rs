@@ -14,7 +14,7 @@ use lateen_image::{Image, Machine, lateen};
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Arguments {
-    /// Where lateen.tar, lateen-proxy.tar and lateen-proxy-envoy.tar are written.
+    /// Where lateen.tar, lateen-proxy.tar, lateen-proxy-envoy.tar and lateen-cni.tar are written.
     folder: PathBuf,
     /// The folder with the programs lateen and lateen-proxy.
     #[arg(long, value_name = "FOLDER")]
@@ -22,6 +22,9 @@ struct Arguments {
     /// Envoy's program. Without it, lateen-proxy-envoy.tar is not written.
     #[arg(long, value_name = "PATH")]
     envoy: Option<PathBuf>,
+    /// The CNI plugin, linked statically. Without it, lateen-cni.tar is not written.
+    #[arg(long, value_name = "PATH")]
+    cni: Option<PathBuf>,
     /// The images' tag.
     #[arg(long, default_value = env!("CARGO_PKG_VERSION"))]
     tag: String,
@@ -49,6 +52,10 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
     if let Some(envoy) = arguments.envoy.as_deref() {
         let image = lateen::proxy(&machine, &proxy, Some(envoy), tag)?;
         save(&arguments.folder, "lateen-proxy-envoy", &image)?;
+    }
+    if let Some(plugin) = arguments.cni.as_deref() {
+        let image = lateen::cni(&machine, &control, plugin, tag)?;
+        save(&arguments.folder, "lateen-cni", &image)?;
     }
     Ok(())
 }

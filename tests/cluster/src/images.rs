@@ -4,6 +4,7 @@ use std::path::Path;
 
 use lateen_testkit::cluster::Node;
 use lateen_testkit::cluster::images::Packed;
+use lateen_testkit::cluster::programs::Programs;
 
 /// NGINX with the folders of its official image: pages in `/usr/share/nginx/html`, servers in
 /// `/etc/nginx/conf.d`.
@@ -12,8 +13,8 @@ pub const NGINX: &str = "docker.io/library/nginx:1.29";
 /// curl, with a shell.
 pub const CURL: &str = "docker.io/curlimages/curl:8.16.0";
 
-/// Prometheus, with its `promtool`.
-const PROMETHEUS: &str = "docker.io/prom/prometheus:v2.42.0";
+/// Prometheus, with its `promtool`: of `tools`, since Debian's cannot ask Kubernetes what to scrape.
+const PROMETHEUS: &str = "docker.io/prom/prometheus:v3.16.0";
 
 const NGINX_SETTINGS: &str = "\
 worker_processes 1;
@@ -48,7 +49,7 @@ pub fn import(node: &Node) -> anyhow::Result<()> {
     let folder = node.api().folder();
     node.import(&nginx()?.write(folder)?)?;
     node.import(&curl()?.write(folder)?)?;
-    node.import(&prometheus()?.write(folder)?)
+    node.import(&prometheus(node.api().programs())?.write(folder)?)
 }
 
 fn nginx() -> anyhow::Result<Packed> {
@@ -71,10 +72,12 @@ fn curl() -> anyhow::Result<Packed> {
     Ok(image)
 }
 
-fn prometheus() -> anyhow::Result<Packed> {
+fn prometheus(built: &Programs) -> anyhow::Result<Packed> {
     let mut image = Packed::new(PROMETHEUS)?;
-    image.programs(&["prometheus", "promtool"])?;
-    image.entrypoint(&["prometheus"]);
+    for program in ["prometheus", "promtool"] {
+        image.program_at(&format!("bin/{program}"), &built.path(program))?;
+    }
+    image.entrypoint(&["/bin/prometheus"]);
     Ok(image)
 }
 
@@ -87,4 +90,12 @@ pub fn import_lateen(node: &Node, folder: &Path) -> anyhow::Result<()> {
         node.import(&folder.join(format!("{name}.tar")))?;
     }
     Ok(())
+}
+
+/// Gives the CNI plugin and its agent to the node.
+///
+/// # Errors
+/// When their archive is missing.
+pub fn import_cni(node: &Node, folder: &Path) -> anyhow::Result<()> {
+    node.import(&folder.join("lateen-cni.tar"))
 }

@@ -52,9 +52,19 @@ fn without_nothing(value: Value) -> Value {
 
 #[test]
 fn both_render_the_same() -> anyhow::Result<()> {
-    let sets: [&[&str]; 7] = [
+    let sets: [&[&str]; 9] = [
         &[],
         &["revision=canary", "revisionTags={prod,default}"],
+        &["cni.enabled=true", "revision=canary"],
+        &[
+            "cni.enabled=true",
+            "cni.repair.repairPods=false",
+            "cni.repair.deletePods=true",
+            "cni.cniConfFileName=10-a.conflist",
+            "cni.env.A=b",
+            "cni.nodeSelector.disk=fast",
+            "cni.podAnnotations.x=1",
+        ],
         &["proxy.engine=envoy", "gateways.istio-egressgateway.enabled=true"],
         &["sidecarInjectorWebhook.enableNamespacesByDefault=true", "global.configValidation=false"],
         &[

@@ -165,10 +165,10 @@ async fn apply(access: &Access, what: &What, given: Given) -> anyhow::Result<i32
     let plan = Plan::make(&cluster, &named, &what.namespace, given).await?;
     plan.carry_out(&cluster, &mut |done| println!("{}", line(done))).await?;
     if !what.no_wait {
-        let deployments = plan.deployments();
-        println!("waiting for {} deployments", deployments.len());
-        wait::deployments(&cluster, &deployments, what.timeout, &mut |name| {
-            println!("ready    Deployment {name}");
+        let workloads = plan.workloads();
+        println!("waiting for {} workloads", workloads.len());
+        wait::workloads(&cluster, &workloads, what.timeout, &mut |workload| {
+            println!("ready    {workload}");
         })
         .await?;
     }
