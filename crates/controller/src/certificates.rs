@@ -5,7 +5,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use lateen_identity::{CertificateAuthority, SignError};
+use lateen_identity::SignError;
 use lateen_xds::ca::{
     IstioCertificateRequest, IstioCertificateResponse,
     istio_certificate_service_server::IstioCertificateService,
@@ -14,13 +14,14 @@ use tonic::{Request, Response, Status};
 
 use crate::{
     authentication::{Authenticator, Peer},
+    authority::Authority,
     metrics::{Metrics, Refusal},
 };
 
 /// Signs requests of authenticated callers, each for the caller's own identity.
 #[derive(Debug)]
 pub(crate) struct Certificates {
-    pub(crate) authority: Arc<CertificateAuthority>,
+    pub(crate) authority: Authority,
     pub(crate) authenticator: Authenticator,
     pub(crate) metrics: Arc<Metrics>,
 }
@@ -61,6 +62,7 @@ impl Certificates {
         })?;
         let chain = self
             .authority
+            .current()
             .sign(&message.csr, &identity, Duration::from_secs(requested), now)
             .map_err(|error| refused(&error))?;
         self.metrics.certificate_issued();

@@ -25,7 +25,7 @@ mod view;
 
 use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
-use lateen_api::Diagnostic;
+use lateen_api::{Diagnostic, ObjectRef};
 use lateen_compiler::{Change, Compiler};
 use lateen_envoy::Kind;
 use lateen_xds::server::{Event, Outlet};
@@ -117,8 +117,31 @@ pub(crate) enum Command {
     Status(oneshot::Sender<Vec<ProxyStatus>>),
     /// What is there to say about the objects, alone and as they work together?
     Diagnostics(oneshot::Sender<Vec<Diagnostic>>),
+    /// What else than before is there to say about the objects, alone and as they work together? At most
+    /// so many are looked at; and, if asked for, whom they select.
+    Find {
+        /// How many objects are looked at.
+        most: usize,
+        /// Whether it is looked at whom selectors select.
+        selections: bool,
+        /// For the answer.
+        answer: oneshot::Sender<Found>,
+    },
+    /// Nobody wants to know that any more.
+    StopFinding,
     /// Every stream ends; the clients come back to whoever serves then.
     Stop,
+}
+
+/// What else than before there is to say.
+#[derive(Debug)]
+pub(crate) struct Found {
+    /// About objects as they work together; all that there is to say of each.
+    pub(crate) changed: Vec<(ObjectRef, Vec<Diagnostic>)>,
+    /// About each object alone, once lowered: all there is, where it changed.
+    pub(crate) lowered: Option<BTreeMap<ObjectRef, Vec<Diagnostic>>>,
+    /// There are more objects to be looked at.
+    pub(crate) is_more: bool,
 }
 
 /// Service accounts, by namespace and name of the workloads.

@@ -1,15 +1,19 @@
 //! What the control plane reads and writes in a cluster, beside the objects of the mesh.
 //!
 //! - [`authority`]: the key of the certificate authority, in Istio's secrets.
+//! - [`renewal`]: that key and its root as time goes by.
 //! - [`reviews`]: who a token belongs to, by the API server's word.
 //! - [`lease`]: which of several control planes writes.
 //! - [`roots`]: the root certificate in every namespace.
 //! - [`namespaces`]: which namespaces those are.
+//! - [`findings`]: what is wrong with objects as they work together.
 //! - [`status`]: what became of an object, in its status.
 
 pub(crate) mod authority;
+pub(crate) mod findings;
 pub(crate) mod lease;
 pub(crate) mod namespaces;
+pub(crate) mod renewal;
 pub(crate) mod reviews;
 pub(crate) mod roots;
 pub(crate) mod status;

@@ -27,6 +27,7 @@
 //! client that comes back says what it has.
 
 mod authentication;
+mod authority;
 mod certificates;
 mod distribution;
 mod kubernetes;

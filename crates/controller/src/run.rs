@@ -25,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     authentication::Authenticator,
+    authority,
     certificates::Certificates,
     distribution::{Command, Distribution, Facts, Intake},
     kubernetes::authority::SecretError,
@@ -132,13 +133,12 @@ impl Controller {
         let authority = AuthoritySettings {
             default_lifetime: settings.certificate_lifetime,
             max_lifetime: settings.max_certificate_lifetime,
+            root_lifetime: settings.root_lifetime,
             ..AuthoritySettings::new(facts.trust_domains[0].clone())
         };
         let Home { authority, tokens, chores } =
             Home::open(&source, &settings, authority, &facts, now).await?;
-        metrics.set_root_expiry(authority.not_after());
-
-        let trust = MeshTrust::new(authority.roots(), facts.trust_domains.to_vec())?;
+        let trust = MeshTrust::new(authority.current().roots(), facts.trust_domains.to_vec())?;
         let serving = Serving::new(
             authority.clone(),
             &settings.compiler,
@@ -149,9 +149,11 @@ impl Controller {
 
         let stop = CancellationToken::new();
         let mut tasks = JoinSet::new();
-        chores.start(&settings, &authority, &distribution, &stop, &mut tasks);
+        chores.start(&settings, authority.clone(), &distribution, &stop, &mut tasks);
         tasks.spawn(pump(source, distribution.clone(), stop.clone()));
         tasks.spawn(serving.clone().keep_fresh(stop.clone()));
+        let (followed, observed) = (authority.clone(), metrics.clone());
+        tasks.spawn(authority::follow(followed, trust.clone(), observed, stop.clone()));
         tasks.spawn(follow_trust(trust.clone(), distribution.facts(), stop.clone()));
         let webhooks_address = webhooks.as_ref().map(|(_, (_, address))| *address);
         let webhooks = webhooks.map(|(client, (listener, _))| {

@@ -18,10 +18,12 @@ use rustls::{
 };
 use tokio_util::sync::CancellationToken;
 
+use crate::authority::Authority;
+
 /// The certificate that is presented now.
 #[derive(Debug)]
 pub(crate) struct Serving {
-    authority: Arc<CertificateAuthority>,
+    authority: Authority,
     names: Vec<String>,
     addresses: Vec<IpAddr>,
     lifetime: Duration,
@@ -32,7 +34,7 @@ impl Serving {
     /// Certifies the server for Istio's names of a control plane (contracts: the DNS names of istiod's
     /// certificate), our own, loopback, and the address that it listens on.
     pub(crate) fn new(
-        authority: Arc<CertificateAuthority>,
+        authority: Authority,
         options: &Options,
         listen: IpAddr,
         lifetime: Duration,
@@ -53,18 +55,25 @@ impl Serving {
         if !listen.is_unspecified() && !addresses.contains(&listen) {
             addresses.push(listen);
         }
-        let key = certify(&authority, &names, &addresses, lifetime)?;
+        let key = certify(&authority.current(), &names, &addresses, lifetime)?;
         let current = ArcSwap::new(key);
         Ok(Arc::new(Self { authority, names, addresses, lifetime, current }))
     }
 
-    /// Renews the certificate at half its life, until stopped. When that fails the one that is
+    /// Renews the certificate at half its life, and when the authority is exchanged, until stopped. When that fails the one that is
     /// there goes on serving, and it is tried again ten times before that one ends.
     pub(crate) async fn keep_fresh(self: Arc<Self>, stop: CancellationToken) {
         let (renewal, retry) = (self.lifetime / 2, self.lifetime / 20);
         let mut wait = renewal;
-        while stop.run_until_cancelled(tokio::time::sleep(wait)).await.is_some() {
-            wait = match certify(&self.authority, &self.names, &self.addresses, self.lifetime) {
+        let mut authority = self.authority.clone();
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = authority.changed() => {}
+                () = tokio::time::sleep(wait) => {}
+            }
+            wait = match certify(&authority.current(), &self.names, &self.addresses, self.lifetime)
+            {
                 Ok(key) => {
                     self.current.store(key);
                     tracing::info!("the server's certificate is renewed");

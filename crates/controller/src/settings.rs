@@ -108,6 +108,10 @@ pub struct Settings {
     pub certificate_lifetime: Duration,
     /// The longest lifetime that may be requested: 90 days (`MAX_WORKLOAD_CERT_TTL`).
     pub max_certificate_lifetime: Duration,
+    /// Lifetime of a root that is made or renewed here: 3650 days (`CITADEL_SELF_SIGNED_CA_CERT_TTL`).
+    pub root_lifetime: Duration,
+    /// How often it is looked whether a root of our own is near its end: 1 h. In a cluster only.
+    pub root_check: Duration,
     /// Lifetime of the server's own certificate, renewed at half of it: 24 h.
     pub serving_lifetime: Duration,
     /// Lifetime of the tokens in the state folder, written anew at half of it: 1 h.
@@ -152,6 +156,8 @@ impl Settings {
             compiler,
             certificate_lifetime: DAY,
             max_certificate_lifetime: 90 * DAY,
+            root_lifetime: 3650 * DAY,
+            root_check: Duration::from_secs(60 * 60),
             serving_lifetime: DAY,
             token_lifetime: Duration::from_secs(60 * 60),
             chunk_bytes: 1 << 20,

@@ -15,12 +15,15 @@ mod server;
 use std::sync::Arc;
 
 use kube::Client;
-use lateen_identity::{CertificateAuthority, PROTOCOL_VERSIONS, crypto_provider};
+use lateen_identity::{PROTOCOL_VERSIONS, crypto_provider};
 use rustls::ServerConfig;
 use tokio::{net::TcpListener, sync::watch, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use crate::{listener::Listener, metrics::Metrics, serving::Serving, settings::Settings};
+use crate::{
+    authority::Authority, listener::Listener, metrics::Metrics, serving::Serving,
+    settings::Settings,
+};
 use configurations::Configurations;
 use injector::Injector;
 
@@ -31,7 +34,7 @@ const ALWAYS_REJECT: &str = "internal.istio.io/webhook-always-reject";
 pub(crate) struct Webhooks {
     pub(crate) client: Client,
     pub(crate) listener: TcpListener,
-    pub(crate) authority: Arc<CertificateAuthority>,
+    pub(crate) authority: Authority,
     pub(crate) serving: Arc<Serving>,
     pub(crate) metrics: Arc<Metrics>,
 }
@@ -65,7 +68,7 @@ impl Webhooks {
                 server::serve(listener, injector, metrics, stopped.clone()).await;
             }
         });
-        let configurations = Configurations::new(client, &authority.root_pem(), names);
+        let configurations = Configurations::new(client, authority, names);
         tasks.spawn(configurations.run(stop.clone()));
         ready
     }

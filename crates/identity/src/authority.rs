@@ -193,6 +193,22 @@ impl CertificateAuthority {
             .into())
     }
 
+    /// The data of such a secret with what is due: a root of which less than a fifth of its life remains is
+    /// renewed with the same key (Istio's rule for `istio-ca-secret`), and roots that have ended are left out.
+    /// The former root stays in `root-cert.pem` for as long as it is valid, so that both are trusted
+    /// meanwhile. `None`: nothing is due. `secret` names it in errors.
+    ///
+    /// # Errors
+    /// What is in the secret is of no use, or the cryptographic library fails.
+    pub fn renewed_secret(
+        data: &BTreeMap<String, Vec<u8>>,
+        secret: &Path,
+        settings: &AuthoritySettings,
+        now: SystemTime,
+    ) -> Result<Option<BTreeMap<String, Vec<u8>>>, AuthorityError> {
+        own_root::renewed(data, secret, settings, now)
+    }
+
     fn of_files(
         files: &Files<'_>,
         settings: AuthoritySettings,

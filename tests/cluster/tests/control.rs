@@ -8,7 +8,10 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::Context;
 use lateen_controller::{Cluster, Controller, Running, Settings};
-use lateen_identity::{KeyAndCsr, PROTOCOL_VERSIONS, WorkloadCertificate, crypto_provider};
+use lateen_identity::{
+    AuthoritySettings, CertificateAuthority, KeyAndCsr, PROTOCOL_VERSIONS, WorkloadCertificate,
+    crypto_provider,
+};
 use lateen_testkit::cluster::{Api, Kubectl};
 use lateen_testkit::wait;
 use lateen_xds::ca::IstioCertificateRequest;
@@ -301,7 +304,9 @@ fn what_istio_wrote_is_taken_and_never_written() -> anyhow::Result<()> {
         Ok(map["metadata"]["resourceVersion"].to_string())
     };
     let before = (version("same")?, version("foreign")?);
-    let second = Plane::start(api.kubectl(), "second", |_| {})?;
+    let second = Plane::start(api.kubectl(), "second", |settings| {
+        settings.root_check = Duration::from_secs(1);
+    })?;
     let bearer = token(&api, None, "istio-ca")?;
     second.certificate(&root, &bearer)?;
     // Written after the others were looked at.
@@ -310,7 +315,78 @@ fn what_istio_wrote_is_taken_and_never_written() -> anyhow::Result<()> {
     assert_eq!((version("same")?, version("foreign")?), before);
     let made = ["get", "secret", "istio-ca-secret", "-n", "istio-system"];
     assert!(api.kubectl().run(made).is_err(), "with `cacerts` no root is made");
+
+    // An operator adds a root: it is trusted without a restart, and written where our own word stands.
+    let other =
+        CertificateAuthority::make_secret(&AuthoritySettings::new("other"), SystemTime::now())?;
+    let other = String::from_utf8(other["ca-cert.pem"].clone())?;
+    let both = serde_json::json!({"stringData": {"root-cert.pem": format!("{root}{other}")}});
+    let patch = ["patch", "secret", "cacerts", "-n", "istio-system", "-p", &both.to_string()];
+    api.kubectl().run(patch)?;
+    let plugged_in = || -> anyhow::Result<String> {
+        let secret = api.kubectl().json(["get", "secret", "cacerts", "-n", "istio-system"])?;
+        Ok(secret["metadata"]["resourceVersion"].to_string())
+    };
+    let written = plugged_in()?;
+    wait::until("both roots in the namespace", PATIENCE, || {
+        anyhow::ensure!(root_of(&api, "late")? == format!("{root}{other}"));
+        Ok(())
+    })?;
+    second.certificate(&root, &bearer)?;
+    assert_eq!((version("same")?, version("foreign")?), before);
+    assert_eq!(plugged_in()?, written, "what an operator wrote is not written");
     second.stop();
+    Ok(())
+}
+
+#[test]
+fn a_root_of_our_own_is_renewed_before_it_ends() -> anyhow::Result<()> {
+    let api = Api::start()?;
+    api.namespace("istio-system")?;
+    api.namespace("shop")?;
+    let account = "{apiVersion: v1, kind: ServiceAccount, metadata: {name: web, namespace: shop}}";
+    api.kubectl().apply(account)?;
+    let allowed = allow(&api)?;
+    // It counts as valid from two minutes ago on, and is renewed in the last fifth of its life.
+    let short = |settings: &mut Settings| {
+        settings.root_lifetime = Duration::from_secs(60);
+        settings.root_check = Duration::from_secs(1);
+    };
+    let planes =
+        [Plane::start(&allowed, "istiod-a", short)?, Plane::start(&allowed, "istiod-b", short)?];
+    let secret = || api.kubectl().json(["get", "secret", "istio-ca-secret", "-n", "istio-system"]);
+    let key = secret()?["data"]["ca-key.pem"].clone();
+    let first = root_of(&api, "shop")?;
+    let bearer = token(&api, None, "istio-ca")?;
+
+    wait::until("another root in the namespace", PATIENCE, || {
+        let root = root_of(&api, "shop")?;
+        anyhow::ensure!(root != first, "the first one");
+        anyhow::ensure!(root.ends_with(&first), "the first one is trusted beside it:\n{root}");
+        Ok(())
+    })?;
+    let renewed = secret()?;
+    assert_eq!(renewed["data"]["ca-key.pem"], key, "who holds the first root is not cut off");
+    let both = root_of(&api, "shop")?;
+    let second = both.strip_suffix(&first).context("the first one is the last of them")?;
+    for plane in &planes {
+        for root in [first.as_str(), second, both.as_str()] {
+            let certificate = plane.certificate(root, &bearer)?;
+            assert_eq!(certificate.identity().as_str(), "spiffe://cluster.local/ns/shop/sa/web");
+        }
+    }
+
+    // What is not ours any more is left to whoever it belongs to.
+    let unlabel = "app.kubernetes.io/managed-by-";
+    api.kubectl().run(["label", "secret", "istio-ca-secret", "-n", "istio-system", unlabel])?;
+    let left = secret()?["metadata"]["resourceVersion"].clone();
+    let due = SystemTime::now() + Duration::from_secs(40);
+    wait::until("the root is near its end again", PATIENCE, || {
+        anyhow::ensure!(SystemTime::now() > due);
+        Ok(())
+    })?;
+    assert_eq!(secret()?["metadata"]["resourceVersion"], left);
+    planes.into_iter().for_each(Plane::stop);
     Ok(())
 }
 

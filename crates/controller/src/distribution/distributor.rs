@@ -17,7 +17,7 @@ use tokio::sync::{mpsc, watch};
 use tonic::Status;
 
 use super::{
-    Candidate, Command, ConnectionId, CutsOf, Facts, Intake, Lease, Wants,
+    Candidate, Command, ConnectionId, CutsOf, Facts, Found, Intake, Lease, Wants,
     admission::{account, admit},
     connection::{Connection, Native, Plane},
     delivery::Delivery,
@@ -67,6 +67,8 @@ pub(super) struct Distributor {
     inventory: Inventory,
     standing: Vec<Diagnostic>,
     lowered: FxHashMap<ObjectRef, Vec<Diagnostic>>,
+    /// It is something else than when it was asked for last.
+    lowered_changed: bool,
     chunk_bytes: usize,
     metrics: Arc<Metrics>,
     facts: watch::Sender<Facts>,
@@ -99,6 +101,7 @@ impl Distributor {
             inventory,
             standing: Vec::new(),
             lowered: FxHashMap::default(),
+            lowered_changed: true,
             chunk_bytes,
             metrics,
             facts,
@@ -143,6 +146,13 @@ impl Distributor {
             Command::Closed(id) => self.close(id),
             Command::Status(answer) => drop(answer.send(self.status())),
             Command::Diagnostics(answer) => drop(answer.send(self.diagnostics())),
+            Command::Find { most, selections, answer } => {
+                drop(answer.send(self.find(most, selections)));
+            }
+            Command::StopFinding => {
+                self.compiler.stop_finding();
+                self.lowered_changed = true;
+            }
             Command::Stop => {}
         }
     }
@@ -159,7 +169,7 @@ impl Distributor {
                 Change::Remove(reference) => reference.clone(),
             };
             self.metrics.pushes_triggered(PushTrigger::of(reference.kind));
-            self.lowered.remove(&reference);
+            self.lowered_changed |= self.lowered.remove(&reference).is_some();
             if matches!(reference.kind, Kind::Pod | Kind::WorkloadEntry) {
                 workloads.push((reference.namespace, reference.name));
             }
@@ -203,6 +213,7 @@ impl Distributor {
         for diagnostic in changes.diagnostics {
             if let Some(object) = diagnostic.object.clone() {
                 self.lowered.entry(object).or_default().push(diagnostic);
+                self.lowered_changed = true;
             }
         }
         for (audience, name) in changes.stale {
@@ -570,6 +581,13 @@ impl Distributor {
         });
         all.dedup();
         all
+    }
+
+    fn find(&mut self, most: usize, selections: bool) -> Found {
+        let lateen_compiler::Found { changed, is_more } = self.compiler.find(most, selections);
+        let all = || self.lowered.iter().map(|(object, said)| (object.clone(), said.clone()));
+        let lowered = std::mem::take(&mut self.lowered_changed).then(|| all().collect());
+        Found { changed, lowered, is_more }
     }
 
     fn stop(mut self) {

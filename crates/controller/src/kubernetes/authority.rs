@@ -18,7 +18,7 @@ use super::{MANAGED_BY, MANAGER, asked, refusal};
 const PLUGGED_IN: &str = "cacerts";
 
 /// The authority that is made at the first start.
-const OWN: &str = "istio-ca-secret";
+pub(super) const OWN: &str = "istio-ca-secret";
 
 /// The type of that secret.
 const OWN_TYPE: &str = "istio.io/ca-root";
@@ -47,8 +47,17 @@ pub enum SecretError {
     Make(#[from] SignError),
 }
 
+/// An authority, and where it was found.
+pub(crate) struct Loaded {
+    pub(crate) authority: CertificateAuthority,
+    /// The secret's name.
+    pub(crate) secret: &'static str,
+    /// What stands in it.
+    pub(crate) data: Data,
+}
+
 /// Loads the authority, or makes one: of several control planes that start at once all end up with the
-/// same. What is there is never written again. Waits for an API server that does not answer.
+/// same. What is there is not written. Waits for an API server that does not answer.
 ///
 /// # Errors
 /// The API server refuses, or a secret is of no use.
@@ -56,10 +65,10 @@ pub(crate) async fn load_or_create(
     client: &Client,
     namespace: &str,
     settings: AuthoritySettings,
-) -> Result<CertificateAuthority, SecretError> {
+) -> Result<Loaded, SecretError> {
     let secrets = Secrets { api: Api::namespaced(client.clone(), namespace), namespace };
     if let Some(data) = secrets.get(PLUGGED_IN).await? {
-        return secrets.authority(PLUGGED_IN, data, settings);
+        return secrets.loaded(PLUGGED_IN, data, settings);
     }
     let data = match secrets.get(OWN).await? {
         Some(data) => data,
@@ -67,10 +76,11 @@ pub(crate) async fn load_or_create(
             secrets.create(CertificateAuthority::make_secret(&settings, SystemTime::now())?).await?
         }
     };
-    secrets.authority(OWN, data, settings)
+    secrets.loaded(OWN, data, settings)
 }
 
-type Data = BTreeMap<String, Vec<u8>>;
+/// What stands in a secret.
+pub(crate) type Data = BTreeMap<String, Vec<u8>>;
 
 struct Secrets<'a> {
     api: Api<Secret>,
@@ -128,26 +138,37 @@ impl Secrets<'_> {
         Ok(())
     }
 
-    fn authority(
+    fn loaded(
         &self,
-        name: &'static str,
-        mut data: Data,
+        secret: &'static str,
+        data: Data,
         settings: AuthoritySettings,
-    ) -> Result<CertificateAuthority, SecretError> {
-        let is_empty = |key: &str| data.get(key).is_none_or(Vec::is_empty);
-        // A self-signed certificate is its own root (Istio leaves the root's key empty or out).
-        if name == OWN && is_empty("root-cert.pem") {
-            let root = data.get("ca-cert.pem").cloned().unwrap_or_default();
-            data.insert("root-cert.pem".to_owned(), root);
-        }
-        let secret = PathBuf::from(format!("secret/{}/{name}", self.namespace));
-        let loaded = CertificateAuthority::of_secret(&data, &secret, settings, SystemTime::now())?;
-        tracing::info!(secret = %secret.display(), "the certificate authority is loaded");
-        Ok(loaded)
+    ) -> Result<Loaded, SecretError> {
+        let authority = read(self.namespace, secret, data.clone(), settings)?;
+        tracing::info!(secret, "the certificate authority is loaded");
+        Ok(Loaded { authority, secret, data })
     }
 }
 
-fn data(secret: Secret) -> Data {
+/// The authority in the data of a secret.
+pub(super) fn read(
+    namespace: &str,
+    name: &'static str,
+    mut data: Data,
+    settings: AuthoritySettings,
+) -> Result<CertificateAuthority, AuthorityError> {
+    let is_empty = |key: &str| data.get(key).is_none_or(Vec::is_empty);
+    // A self-signed certificate is its own root (Istio leaves the root's key empty or out).
+    if name == OWN && is_empty("root-cert.pem") {
+        let root = data.get("ca-cert.pem").cloned().unwrap_or_default();
+        data.insert("root-cert.pem".to_owned(), root);
+    }
+    let secret = PathBuf::from(format!("secret/{namespace}/{name}"));
+    CertificateAuthority::of_secret(&data, &secret, settings, SystemTime::now())
+}
+
+/// What stands in a secret.
+pub(super) fn data(secret: Secret) -> Data {
     let data = secret.data.unwrap_or_default();
     data.into_iter().map(|(name, bytes)| (name, bytes.0)).collect()
 }

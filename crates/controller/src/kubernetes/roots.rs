@@ -19,6 +19,7 @@ use tokio_stream::StreamExt;
 use tokio_util::sync::CancellationToken;
 
 use super::{MANAGED_BY, MANAGER, asked, refusal};
+use crate::authority::Authority;
 
 /// The ConfigMap.
 const NAME: &str = "istio-ca-root-cert";
@@ -35,11 +36,12 @@ const RETRY: Duration = Duration::from_secs(2);
 /// See the module.
 pub(crate) struct Roots {
     client: Client,
+    authority: Authority,
     pem: String,
     wanted: watch::Receiver<Arc<BTreeSet<String>>>,
     leading: watch::Receiver<bool>,
     /// What is there, by namespace.
-    found: BTreeMap<String, Found>,
+    found: BTreeMap<String, Map>,
     /// Everything that is there was seen once.
     is_listed: bool,
     /// Namespaces whose other root was complained about.
@@ -47,6 +49,13 @@ pub(crate) struct Roots {
 }
 
 /// A ConfigMap of that name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Map {
+    root: Option<String>,
+    is_ours: bool,
+}
+
+/// What is to be thought of a ConfigMap.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Found {
     /// It holds our root.
@@ -67,12 +76,13 @@ enum Step {
 impl Roots {
     pub(crate) fn new(
         client: Client,
-        pem: String,
+        authority: Authority,
         wanted: watch::Receiver<Arc<BTreeSet<String>>>,
         leading: watch::Receiver<bool>,
     ) -> Self {
         let (found, foreign) = (BTreeMap::new(), BTreeSet::new());
-        Self { client, pem, wanted, leading, found, is_listed: false, foreign }
+        let pem = authority.current().root_pem();
+        Self { client, authority, pem, wanted, leading, found, is_listed: false, foreign }
     }
 
     /// Follows the namespaces, what is in them, and whether this one leads, until stopped.
@@ -100,6 +110,7 @@ impl Roots {
                     }
                     None => return,
                 },
+                () = self.authority.changed() => self.pem = self.authority.current().root_pem(),
                 changed = wanted.changed() => if changed.is_err() { return },
                 changed = leading.changed() => if changed.is_err() { return },
                 () = retry => {}
@@ -117,8 +128,10 @@ impl Roots {
             Event::InitDone => self.is_listed = true,
             Event::InitApply(map) | Event::Apply(map) => {
                 let namespace = map.namespace().unwrap_or_default();
-                let found = self.judge(&map);
-                self.found.insert(namespace, found);
+                let is_ours =
+                    map.labels().get(MANAGED_BY).is_some_and(|manager| manager == MANAGER);
+                let root = map.data.and_then(|mut data| data.remove(KEY));
+                self.found.insert(namespace, Map { root, is_ours });
             }
             Event::Delete(map) => {
                 self.found.remove(&map.namespace().unwrap_or_default());
@@ -126,19 +139,18 @@ impl Roots {
         }
     }
 
-    fn judge(&self, map: &ConfigMap) -> Found {
-        let root = map.data.as_ref().and_then(|data| data.get(KEY));
-        if root.is_some_and(|root| root.trim() == self.pem.trim()) {
-            return Found::Right;
+    fn judge(&self, map: &Map) -> Found {
+        match &map.root {
+            Some(root) if root.trim() == self.pem.trim() => Found::Right,
+            _ if map.is_ours => Found::Outdated,
+            _ => Found::Foreign,
         }
-        let is_ours = map.labels().get(MANAGED_BY).is_some_and(|manager| manager == MANAGER);
-        if is_ours { Found::Outdated } else { Found::Foreign }
     }
 
     /// What is to be done, by namespace.
     fn steps(&self) -> Vec<(String, Step)> {
         let wanted = self.wanted.borrow();
-        let step = |namespace: &String| match self.found.get(namespace) {
+        let step = |namespace: &String| match self.found.get(namespace).map(|map| self.judge(map)) {
             None => Some(Step::Create),
             Some(Found::Outdated) => Some(Step::Update),
             Some(Found::Right | Found::Foreign) => None,
@@ -160,7 +172,8 @@ impl Roots {
             }
             match self.write(&namespace, &step).await {
                 Ok(()) => {
-                    self.found.insert(namespace, Found::Right);
+                    let root = Some(self.pem.clone());
+                    self.found.insert(namespace, Map { root, is_ours: true });
                 }
                 // Somebody was quicker, or the namespace is on its way out: the watch tells.
                 Err(error) if matches!(refusal(&error), Some(404 | 409)) => {}
@@ -175,7 +188,7 @@ impl Roots {
 
     /// Says where another root is: pods there trust another mesh.
     fn complain(&mut self) {
-        let foreign = self.found.iter().filter(|(_, found)| **found == Found::Foreign);
+        let foreign = self.found.iter().filter(|(_, map)| self.judge(map) == Found::Foreign);
         let foreign: BTreeSet<String> = foreign.map(|(name, _)| name.clone()).collect();
         for namespace in foreign.difference(&self.foreign) {
             tracing::error!(

@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use super::findings::Said;
 use super::{MANAGER, asked, refusal};
 
 /// The condition's type.
@@ -47,44 +48,54 @@ pub(crate) struct Verdict {
 }
 
 /// All verdicts but those on objects of which there is nothing to say.
-pub(crate) type Verdicts = BTreeMap<ObjectRef, Verdict>;
+type Verdicts = BTreeMap<ObjectRef, Verdict>;
 
 /// Follows what the source says of objects.
 #[derive(Debug)]
 pub(crate) struct Judge {
-    verdicts: watch::Sender<Arc<Verdicts>>,
+    said: watch::Sender<Arc<Said>>,
 }
 
 impl Judge {
     pub(crate) fn new() -> Self {
-        Self { verdicts: watch::Sender::default() }
+        Self { said: watch::Sender::default() }
     }
 
-    /// The verdicts, as they are and as they change.
-    pub(crate) fn subscribe(&self) -> watch::Receiver<Arc<Verdicts>> {
-        self.verdicts.subscribe()
+    /// What is said of objects that have a status, as it is and as it changes.
+    pub(crate) fn subscribe(&self) -> watch::Receiver<Arc<Said>> {
+        self.said.subscribe()
     }
 
     /// Takes in what a batch says.
     pub(crate) fn take(&self, batch: &Batch) {
-        let mut said: BTreeMap<&ObjectRef, Vec<&Diagnostic>> = BTreeMap::new();
+        let mut said = Said::new();
         for diagnostic in &batch.diagnostics {
             if let Some(object) = &diagnostic.object
                 && has_status(object.kind)
             {
-                said.entry(object).or_default().push(diagnostic);
+                said.entry(object.clone()).or_default().push(diagnostic.clone());
             }
         }
-        let verdicts = said.into_iter().map(|(object, said)| (object.clone(), verdict(&said)));
-        let verdicts: Verdicts = verdicts.collect();
-        self.verdicts.send_if_modified(|before| {
-            let changed = **before != verdicts;
+        self.said.send_if_modified(|before| {
+            let changed = **before != said;
             if changed {
-                *before = Arc::new(verdicts);
+                *before = Arc::new(said);
             }
             changed
         });
     }
+}
+
+/// What becomes of objects by all that is said of them: when they are read, and as they work together.
+fn verdicts(read: &Said, found: &Said) -> Verdicts {
+    let found = found.iter().filter(|(object, _)| has_status(object.kind));
+    let mut said: BTreeMap<&ObjectRef, Vec<&Diagnostic>> = BTreeMap::new();
+    for (object, diagnostics) in read.iter().chain(found) {
+        let worth_saying = diagnostics.iter().filter(|it| it.severity != Severity::Info);
+        said.entry(object).or_default().extend(worth_saying);
+    }
+    said.retain(|_, said| !said.is_empty());
+    said.into_iter().map(|(object, said)| (object.clone(), verdict(&said))).collect()
 }
 
 /// Istio's own kinds have one.
@@ -122,7 +133,8 @@ pub(crate) struct Statuses {
     client: Client,
     /// This control plane's revision; empty: all objects are its business.
     revision: String,
-    verdicts: watch::Receiver<Arc<Verdicts>>,
+    read: watch::Receiver<Arc<Said>>,
+    found: watch::Receiver<Arc<Said>>,
     leading: watch::Receiver<bool>,
     /// What objects say of themselves, as far as it is something.
     written: Verdicts,
@@ -134,11 +146,12 @@ impl Statuses {
     pub(crate) fn new(
         client: Client,
         revision: String,
-        verdicts: watch::Receiver<Arc<Verdicts>>,
+        read: watch::Receiver<Arc<Said>>,
+        found: watch::Receiver<Arc<Said>>,
         leading: watch::Receiver<bool>,
     ) -> Self {
         let (written, open) = (BTreeMap::new(), BTreeSet::new());
-        Self { client, revision, verdicts, leading, written, open }
+        Self { client, revision, read, found, leading, written, open }
     }
 
     /// Follows the verdicts, while this one leads, until stopped.
@@ -148,7 +161,8 @@ impl Statuses {
             let open = !self.open.is_empty();
             let next = async {
                 tokio::select! {
-                    changed = self.verdicts.changed() => changed.is_ok(),
+                    changed = self.read.changed() => changed.is_ok(),
+                    changed = self.found.changed() => changed.is_ok(),
                     changed = self.leading.changed() => changed.is_ok(),
                     () = tokio::time::sleep(RETRY), if open => true,
                 }
@@ -177,7 +191,7 @@ impl Statuses {
 
     /// Writes what is not as it should be.
     async fn settle(&mut self) {
-        let verdicts = self.verdicts.borrow_and_update().clone();
+        let verdicts = verdicts(&self.read.borrow_and_update(), &self.found.borrow_and_update());
         let differs =
             |(object, verdict): &(&ObjectRef, &Verdict)| self.written.get(object) != Some(verdict);
         let said = verdicts.iter().filter(differs).map(|(object, _)| object.clone());
@@ -389,12 +403,22 @@ mod tests {
     #[test]
     fn verdicts_are_on_objects_of_the_mesh() {
         let judge = Judge::new();
-        let verdicts = judge.subscribe();
+        let read = judge.subscribe();
         let mut foreign = diagnostic(Severity::Error, Code::BadValue, "spec");
         foreign.object = Some(ObjectRef::new(Kind::Service, "shop", "web"));
         let diagnostics = vec![foreign, diagnostic(Severity::Error, Code::BadValue, "spec")];
         judge.take(&Batch { diagnostics, ..Batch::default() });
-        let names: Vec<String> = verdicts.borrow().keys().map(ToString::to_string).collect();
+        let names: Vec<String> = read.borrow().keys().map(ToString::to_string).collect();
         assert_eq!(names, ["Gateway shop/front"]);
+
+        // What is found joins it; what is found of kinds without a status does not.
+        let service = ObjectRef::new(Kind::Service, "shop", "web");
+        let gateway = ObjectRef::new(Kind::Gateway, "shop", "front");
+        let route = ObjectRef::new(Kind::VirtualService, "shop", "web");
+        let warning = vec![diagnostic(Severity::Warning, Code::SelectsNothing, "spec")];
+        let found = [gateway.clone(), route.clone(), service].map(|it| (it, warning.clone()));
+        let all = verdicts(&read.borrow(), &Said::from(found));
+        let reasons: Vec<_> = all.iter().map(|(object, it)| (object, it.reason)).collect();
+        assert_eq!(reasons, [(&gateway, "Invalid"), (&route, "Warnings")]);
     }
 }

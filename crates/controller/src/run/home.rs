@@ -16,13 +16,17 @@ use tokio_util::sync::CancellationToken;
 use super::StartError;
 use crate::{
     authentication::Tokens,
+    authority::Authority,
     distribution::{Distribution, Facts},
     kubernetes::{
-        authority, lease,
+        authority,
+        findings::{Findings, Said},
+        lease,
         namespaces::Namespaces,
+        renewal::Renewal,
         reviews::TokenReviews,
         roots::Roots,
-        status::{Judge, Statuses, Verdicts},
+        status::{Judge, Statuses},
     },
     settings::{Cluster, Place, Settings},
     state::{State, StateError},
@@ -79,7 +83,7 @@ impl Source {
 
 /// What is at hand when the objects are read.
 pub(super) struct Home {
-    pub(super) authority: Arc<CertificateAuthority>,
+    pub(super) authority: Authority,
     pub(super) tokens: Tokens,
     pub(super) chores: Chores,
 }
@@ -91,9 +95,18 @@ pub(super) enum Chores {
     /// What only one of several control planes does.
     Cluster {
         cluster: Cluster,
+        secret: Box<Kept>,
         namespaces: watch::Receiver<Arc<BTreeSet<String>>>,
-        verdicts: watch::Receiver<Arc<Verdicts>>,
+        read: watch::Receiver<Arc<Said>>,
     },
+}
+
+/// Where the authority is kept, and what exchanges the one in force.
+pub(super) struct Kept {
+    name: &'static str,
+    data: authority::Data,
+    settings: AuthoritySettings,
+    exchange: watch::Sender<Arc<CertificateAuthority>>,
 }
 
 impl Home {
@@ -109,14 +122,19 @@ impl Home {
             Source::Cluster(_, followed, cluster) => {
                 let namespace = &settings.compiler.root_namespace;
                 let client = cluster.client.clone();
-                let authority = authority::load_or_create(&client, namespace, authority).await?;
+                let loaded =
+                    authority::load_or_create(&client, namespace, authority.clone()).await?;
+                let (exchange, in_force) = Authority::new(loaded.authority);
+                let (name, data) = (loaded.secret, loaded.data);
+                let secret = Box::new(Kept { name, data, settings: authority, exchange });
                 Ok(Self {
-                    authority: Arc::new(authority),
+                    authority: in_force,
                     tokens: Tokens::Reviewed(Box::new(TokenReviews::new(client))),
                     chores: Chores::Cluster {
                         cluster: cluster.clone(),
+                        secret,
                         namespaces: followed.namespaces.subscribe(),
-                        verdicts: followed.judge.subscribe(),
+                        read: followed.judge.subscribe(),
                     },
                 })
             }
@@ -142,7 +160,9 @@ impl Home {
             written => written?,
         }
         let chores = Chores::Directory(Box::new(state));
-        Ok(Self { authority: Arc::new(authority), tokens, chores })
+        // In a folder it is exchanged by starting anew.
+        let (_, authority) = Authority::new(authority);
+        Ok(Self { authority, tokens, chores })
     }
 }
 
@@ -151,7 +171,7 @@ impl Chores {
     pub(super) fn start(
         self,
         settings: &Settings,
-        authority: &CertificateAuthority,
+        authority: Authority,
         distribution: &Distribution,
         stop: &CancellationToken,
         tasks: &mut JoinSet<()>,
@@ -160,7 +180,7 @@ impl Chores {
             Self::Directory(state) => {
                 tasks.spawn(state.follow(distribution.facts(), stop.clone()));
             }
-            Self::Cluster { cluster: Cluster { client, identity }, namespaces, verdicts } => {
+            Self::Cluster { cluster: Cluster { client, identity }, secret, namespaces, read } => {
                 let options = &settings.compiler;
                 let (leading, election) = lease::run_for(
                     client.clone(),
@@ -174,10 +194,25 @@ impl Chores {
                         tracing::error!("the election failed; this control plane does not write");
                     }
                 });
-                let root = authority.root_pem();
-                let roots = Roots::new(client.clone(), root, namespaces, leading.clone());
+                let Kept { name, data, settings: of_authority, exchange } = *secret;
+                let renewal = Renewal {
+                    client: client.clone(),
+                    namespace: options.root_namespace.clone(),
+                    secret: name,
+                    data,
+                    settings: of_authority,
+                    check: settings.root_check,
+                    exchange,
+                    leading: leading.clone(),
+                };
+                tasks.spawn(renewal.run(stop.clone()));
+                let roots = Roots::new(client.clone(), authority, namespaces, leading.clone());
                 tasks.spawn(roots.run(stop.clone()));
-                let statuses = Statuses::new(client, options.revision.clone(), verdicts, leading);
+                let findings = Findings::new(distribution.clone(), leading.clone());
+                let found = findings.subscribe();
+                tasks.spawn(findings.run(stop.clone()));
+                let revision = options.revision.clone();
+                let statuses = Statuses::new(client, revision, read, found, leading);
                 tasks.spawn(statuses.run(stop.clone()));
             }
         }

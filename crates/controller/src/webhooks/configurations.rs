@@ -25,7 +25,10 @@ use tokio_stream::{Stream, StreamExt};
 use tokio_util::sync::CancellationToken;
 
 use super::{ALWAYS_REJECT, Names};
-use crate::kubernetes::{MANAGER, asked};
+use crate::{
+    authority::Authority,
+    kubernetes::{MANAGER, asked},
+};
 
 /// How long to wait before what failed, or does not answer yet, is tried again.
 const RETRY: Duration = Duration::from_secs(1);
@@ -33,7 +36,8 @@ const RETRY: Duration = Duration::from_secs(1);
 /// See the module.
 pub(super) struct Configurations {
     client: Client,
-    /// The root, as configurations hold it.
+    authority: Authority,
+    /// The roots, as configurations hold them.
     bundle: String,
     names: Names,
     mutating: Known,
@@ -62,10 +66,11 @@ impl Kind {
 }
 
 impl Configurations {
-    pub(super) fn new(client: Client, root_pem: &str, names: Names) -> Self {
+    pub(super) fn new(client: Client, authority: Authority, names: Names) -> Self {
         Self {
             client,
-            bundle: STANDARD.encode(root_pem),
+            bundle: STANDARD.encode(authority.current().root_pem()),
+            authority,
             names,
             mutating: Known::new(),
             validating: Known::new(),
@@ -87,6 +92,9 @@ impl Configurations {
             };
             tokio::select! {
                 () = stop.cancelled() => return,
+                () = self.authority.changed() => {
+                    self.bundle = STANDARD.encode(self.authority.current().root_pem());
+                }
                 Some(event) = mutating.next() => take(&mut self.mutating, event),
                 Some(event) = validating.next() => take(&mut self.validating, event),
                 () = retry => {}

@@ -1,5 +1,6 @@
 //! A root of our own, in the state folder.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::SystemTime;
 
@@ -13,11 +14,14 @@ use rustls_pki_types::pem::PemObject;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::issuer::{AuthorityError, Issuer, read_key};
-use super::{AuthoritySettings, CLOCK_SKEW, ROOT_FILE, SignError};
+use super::{AuthoritySettings, CLOCK_SKEW, ROOT_FILE, SignError, encode};
 use crate::private_file;
 use crate::workload::validity;
 
 const KEY_FILE: &str = "ca-key.pem";
+
+/// The certificate in a secret, where it stands apart from the roots.
+const CERTIFICATE: &str = "ca-cert.pem";
 
 /// The root and its key; made at the first start. Of several processes that start at once all end
 /// up with the same.
@@ -54,6 +58,58 @@ pub(super) fn make(
     let key = KeyPair::generate().map_err(|error| cryptography(&error))?;
     let root = self_signed(&key, settings, now)?;
     Ok((root.pem(), key.serialize_pem()))
+}
+
+/// See [`super::CertificateAuthority::renewed_secret`].
+pub(super) fn renewed(
+    data: &BTreeMap<String, Vec<u8>>,
+    secret: &Path,
+    settings: &AuthoritySettings,
+    now: SystemTime,
+) -> Result<Option<BTreeMap<String, Vec<u8>>>, AuthorityError> {
+    let read = |name: &str| data.get(name).map_or(&[][..], Vec::as_slice);
+    let path = secret.join(CERTIFICATE);
+    let current = read_root(&path, read(CERTIFICATE))?;
+    let roots_path = secret.join(ROOT_FILE);
+    let bundle: Result<Vec<CertificateDer<'static>>, _> =
+        CertificateDer::pem_slice_iter(read(ROOT_FILE)).collect();
+    let bundle =
+        bundle.map_err(|error| AuthorityError::malformed(&roots_path, "certificates", &error))?;
+    let mut valid = Vec::new();
+    for root in &bundle {
+        if end_of(&roots_path, root)? > now {
+            valid.push(root.clone());
+        }
+    }
+    let is_due = due_for_renewal(&path, &current, now)?;
+    if !is_due && valid.len() == bundle.len() {
+        return Ok(None);
+    }
+    let mut renewed = data.clone();
+    let mut roots = Vec::new();
+    if is_due {
+        let key_path = secret.join(KEY_FILE);
+        let root = self_signed(&read_key(&key_path, read(KEY_FILE))?, settings, now)?;
+        renewed.insert(CERTIFICATE.to_owned(), root.pem().into_bytes());
+        roots.push(root.into());
+    }
+    if end_of(&path, &current)? > now {
+        roots.push(current);
+    }
+    for root in valid {
+        if !roots.contains(&root) {
+            roots.push(root);
+        }
+    }
+    let pem: String = roots.iter().map(|root| encode::pem("CERTIFICATE", root)).collect();
+    renewed.insert(ROOT_FILE.to_owned(), pem.into_bytes());
+    Ok(Some(renewed))
+}
+
+fn end_of(path: &Path, certificate: &CertificateDer<'_>) -> Result<SystemTime, AuthorityError> {
+    let (_, parsed) = X509Certificate::from_der(certificate)
+        .map_err(|error| AuthorityError::malformed(path, "certificate", &error))?;
+    Ok(validity(&parsed).1)
 }
 
 fn read_root(path: &Path, pem: &[u8]) -> Result<CertificateDer<'static>, AuthorityError> {

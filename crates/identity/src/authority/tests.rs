@@ -15,6 +15,8 @@ mod cacerts;
 
 const HOUR: Duration = Duration::from_secs(3600);
 
+type Data = BTreeMap<String, Vec<u8>>;
+
 fn settings() -> AuthoritySettings {
     AuthoritySettings::new("cluster.local")
 }
@@ -336,6 +338,49 @@ fn the_root_is_renewed_with_the_same_key_before_it_ends() {
     ] {
         key.certificate(&[leaf, root], at).unwrap();
     }
+}
+
+#[test]
+fn a_secret_is_renewed_in_time_and_keeps_its_former_root_while_that_is_valid() {
+    let place = Path::new("secret/istio-system/istio-ca-secret");
+    let life = settings().root_lifetime;
+    let renew = |data: &Data, at| {
+        CertificateAuthority::renewed_secret(data, place, &settings(), at).unwrap()
+    };
+    let load = |data: &Data, at| {
+        let mut data = data.clone();
+        let root = data["ca-cert.pem"].clone();
+        data.entry("root-cert.pem".to_owned()).or_insert(root);
+        CertificateAuthority::of_secret(&data, place, settings(), at).unwrap()
+    };
+    let first = CertificateAuthority::make_secret(&settings(), now()).unwrap();
+    assert_eq!(renew(&first, now() + life.mul_f64(0.79)), None);
+
+    let later = now() + life.mul_f64(0.81);
+    let second = renew(&first, later).expect("it is due");
+    assert_eq!(second["ca-key.pem"], first["ca-key.pem"]);
+    assert_eq!(renew(&second, later), None, "nothing is due any more");
+    let (before, after) = (load(&first, later), load(&second, later));
+    assert!(after.not_after() >= later + life - Duration::from_secs(1));
+    assert_eq!(after.roots().len(), 2);
+    assert_eq!(after.roots()[1], before.roots()[0]);
+
+    // Whoever holds the old root alone, the new one alone or both accepts what either signs.
+    let key = KeyAndCsr::generate().unwrap();
+    let leaf = |authority: &CertificateAuthority| {
+        authority.sign(key.csr_pem(), &identity(), HOUR, later).unwrap().cert_chain[0].clone()
+    };
+    let new = String::from_utf8(second["ca-cert.pem"].clone()).unwrap();
+    for leaf in [leaf(&before), leaf(&after)] {
+        for roots in [before.root_pem(), new.clone(), after.root_pem()] {
+            key.certificate(&[leaf.clone(), roots], later).unwrap();
+        }
+    }
+
+    let end = now() + life + Duration::from_secs(1);
+    let third = renew(&second, end).expect("a root has ended");
+    assert_eq!(third["ca-cert.pem"], second["ca-cert.pem"]);
+    assert_eq!(load(&third, end).roots(), &after.roots()[..1]);
 }
 
 #[test]
