@@ -58,6 +58,14 @@ impl Packed {
         Ok(())
     }
 
+    /// Adds a program of this machine at another path.
+    ///
+    /// # Errors
+    /// When it is missing, or a library that it needs.
+    pub fn program_at(&mut self, path: &str, host: &Path) -> anyhow::Result<()> {
+        Ok(self.tree.program(path, host, &self.machine)?)
+    }
+
     /// Adds a folder of this machine where it stands.
     ///
     /// # Errors
