@@ -113,8 +113,8 @@ fn context<'a>(
     owner: &'a Owner,
 ) -> Result<Context<'a>, Error> {
     let values = &settings.values;
-    let proxy = match annotation(written, names::PROXY_CONFIG) {
-        None => settings.mesh.proxy.clone(),
+    let annotated = match annotation(written, names::PROXY_CONFIG) {
+        None => Value::Null,
         Some(text) => {
             let wrong = |fault: String| {
                 Error::setting(&format!("the annotation {}", names::PROXY_CONFIG), text, fault)
@@ -124,9 +124,15 @@ fn context<'a>(
             if !config.is_object() && !config.is_null() {
                 return Err(wrong("is no mapping".to_owned()));
             }
-            settings.mesh.proxy.with(&config)
+            config
         }
     };
+    let proxy = settings.proxy_configs.effective(
+        &settings.mesh.proxy,
+        request.namespace,
+        &crate::json::labels(written),
+        &annotated,
+    );
     let status_port = Setting::new(
         written,
         names::STATUS_PORT,
@@ -142,7 +148,7 @@ fn context<'a>(
         })?,
     };
     let native = match annotation(written, names::NATIVE_SIDECAR) {
-        None => settings.facts.native_sidecars,
+        None => values.native_sidecars.unwrap_or(settings.facts.native_sidecars),
         Some(_) => Setting::new(written, names::NATIVE_SIDECAR, "", "").switch()?,
     };
     let variable = |name: &str| {

@@ -3,12 +3,14 @@
 
 mod injector;
 mod mesh;
+mod proxy_configs;
 mod values;
 
 use serde_json::Value;
 
 pub use injector::{InjectorConfig, Policy};
 pub use mesh::{MeshSettings, ProxySettings};
+pub use proxy_configs::ProxyConfigs;
 pub use values::{Cni, Engine, Init, Proxy, Readiness, Values};
 
 /// Everything that injection depends on.
@@ -20,6 +22,8 @@ pub struct Settings {
     pub values: Values,
     /// The mesh's settings, as far as injection reads them.
     pub mesh: MeshSettings,
+    /// Settings of proxies that are objects of their own.
+    pub proxy_configs: ProxyConfigs,
     /// Facts of the cluster and the control plane.
     pub facts: Facts,
 }
@@ -112,6 +116,7 @@ impl Settings {
         Ok(Self {
             injector: InjectorConfig::read(config, &values.raw)?,
             mesh: MeshSettings::read(mesh),
+            proxy_configs: ProxyConfigs::default(),
             values,
             facts: Facts { openshift, ..facts },
         })

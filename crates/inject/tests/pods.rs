@@ -1,5 +1,6 @@
 //! What injection makes of pods, beyond the corpus.
 
+use lateen_inject::settings::{ProxyConfigs, ProxySettings};
 use lateen_inject::{Facts, Injection, Labels, Request, Settings, inject, names};
 use serde_json::{Value, json};
 
@@ -276,4 +277,96 @@ metadata:
     let error =
         Settings::from_json(json!({}), &none, unread, Facts::default()).expect_err("no template");
     assert!(error.to_string().contains("mine"), "{error}");
+}
+
+/// ProxyConfigs of YAML, with `istio-system` as the root namespace.
+fn proxy_configs(text: &str) -> ProxyConfigs {
+    let parsed = lateen_api::parse(text, "test.yaml");
+    assert!(parsed.rejected.is_empty(), "{:?}", parsed.diagnostics);
+    ProxyConfigs::new("istio-system", &parsed.objects)
+}
+
+#[test]
+fn proxy_configs_count_in_istios_order() {
+    let mut settings = settings(json!({}));
+    settings.mesh.proxy =
+        ProxySettings(json!({"concurrency": 1, "proxyMetadata": {"A": "mesh", "M": "mesh"}}));
+    settings.proxy_configs = proxy_configs(
+        "
+apiVersion: networking.istio.io/v1beta1
+kind: ProxyConfig
+metadata: {name: all, namespace: istio-system}
+spec: {concurrency: 2, environmentVariables: {A: root, R: root}}
+---
+apiVersion: networking.istio.io/v1beta1
+kind: ProxyConfig
+metadata: {name: selected-in-the-root, namespace: istio-system}
+spec: {selector: {matchLabels: {app: web}}, environmentVariables: {A: elsewhere}}
+---
+apiVersion: networking.istio.io/v1beta1
+kind: ProxyConfig
+metadata: {name: younger, namespace: shop, creationTimestamp: '2026-02-01T00:00:00Z'}
+spec: {environmentVariables: {A: younger, Y: younger}}
+---
+apiVersion: networking.istio.io/v1beta1
+kind: ProxyConfig
+metadata: {name: older, namespace: shop, creationTimestamp: '2026-01-01T00:00:00Z'}
+spec: {environmentVariables: {A: older, O: older}}
+---
+apiVersion: networking.istio.io/v1beta1
+kind: ProxyConfig
+metadata: {name: of-web, namespace: shop}
+spec: {selector: {matchLabels: {app: web}}, concurrency: 4, environmentVariables: {A: web}}
+---
+apiVersion: networking.istio.io/v1beta1
+kind: ProxyConfig
+metadata: {name: of-others, namespace: other}
+spec: {environmentVariables: {A: other}}
+",
+    );
+    let annotation = json!({names::PROXY_CONFIG: "concurrency: 3\nproxyMetadata: {A: pod}"});
+    let web = json!({"app": "web", "version": "1"});
+    for (labels, annotations, a, workers) in [
+        (json!({}), json!({}), "older", 2),
+        (json!({}), annotation.clone(), "pod", 3),
+        (web.clone(), json!({}), "web", 4),
+        (web, annotation, "web", 4),
+    ] {
+        let mut plain = pod(&annotations);
+        plain["metadata"]["labels"] = labels;
+        let injected = injected_with(&settings, &plain).expect("it can be injected").pod;
+        assert_eq!(variable(&injected, "A"), a, "{plain}");
+        for (name, value) in [("M", "mesh"), ("R", "root"), ("Y", "younger"), ("O", "older")] {
+            assert_eq!(variable(&injected, name), value, "{plain}");
+        }
+        let config = variable(&injected, "PROXY_CONFIG");
+        let config: Value = serde_json::from_str(config.as_str().expect("text")).expect("JSON");
+        assert_eq!(config["concurrency"], workers, "{plain}");
+        // What the proxy is told at its start holds for what leads traffic to it, too.
+        let capture = container(&injected, "istio-init")["env"].as_array().expect("variables");
+        assert!(capture.contains(&json!({"name": "A", "value": a})), "{capture:?}");
+    }
+}
+
+#[test]
+fn values_may_say_whether_sidecars_are_native() {
+    for (value, on_new_nodes, on_old_nodes) in [
+        (json!("auto"), true, false),
+        (json!("true"), true, true),
+        (json!(true), true, true),
+        (json!("false"), false, false),
+    ] {
+        let values = json!({"pilot": {"env": {"ENABLE_NATIVE_SIDECARS": value}}});
+        for (native_sidecars, expected) in [(true, on_new_nodes), (false, on_old_nodes)] {
+            let mut settings = settings(values.clone());
+            settings.facts.native_sidecars = native_sidecars;
+            let injected = injected_with(&settings, &pod(&json!({}))).expect("it can be injected");
+            let proxy = container(&injected.pod, "istio-proxy");
+            assert_eq!(proxy["restartPolicy"] == "Always", expected, "{values}");
+        }
+    }
+    let values = json!({"pilot": {"env": {"ENABLE_NATIVE_SIDECARS": "maybe"}}});
+    let none = json!({});
+    let error = Settings::from_json(json!({}), &none, values, Facts::default()).expect_err("odd");
+    assert!(error.to_string().contains("ENABLE_NATIVE_SIDECARS"), "{error}");
 }

@@ -64,6 +64,9 @@ pub struct Values {
     pub nftables: bool,
     /// `global.logAsJson`.
     pub log_as_json: bool,
+    /// Whether sidecars are init containers that stay (`pilot.env.ENABLE_NATIVE_SIDECARS`: `true`, `false`;
+    /// none for `auto`: as the nodes have it).
+    pub native_sidecars: Option<bool>,
     /// The data plane of pods that name none (`proxy.engine`).
     pub engine: Engine,
     /// `global.proxy`.
@@ -160,6 +163,15 @@ impl Values {
         let secret_name =
             |secret: &Value| secret.as_str().or_else(|| secret["name"].as_str()).map(str::to_owned);
         let platform = text(&raw, "global.platform", "");
+        let native = text(&raw, "pilot.env.ENABLE_NATIVE_SIDECARS", "auto");
+        let native_sidecars = match native.as_str() {
+            "auto" => None,
+            other => Some(crate::json::switch(other).ok_or_else(|| SettingsError::Value {
+                what: "the injector's values",
+                path: "pilot.env.ENABLE_NATIVE_SIDECARS".to_owned(),
+                fault: format!("{other:?} is none of true, false and auto"),
+            })?),
+        };
         Ok(Self {
             hub: text(&raw, "global.hub", "ghcr.io/lateen"),
             tag: text(&raw, "global.tag", env!("CARGO_PKG_VERSION")),
@@ -174,6 +186,7 @@ impl Values {
             mount_mtls_certs: flag(&raw, "global.mountMtlsCerts", false),
             nftables: flag(&raw, "global.nativeNftables", false),
             log_as_json: flag(&raw, "global.logAsJson", false),
+            native_sidecars,
             engine,
             proxy: Proxy::read(&raw),
             init: Init { image: text(&raw, "global.proxy_init.image", "") },

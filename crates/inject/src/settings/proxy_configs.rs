@@ -1,0 +1,91 @@
+//! ProxyConfig objects: settings of proxies for the mesh, for a namespace, for some workloads.
+
+use std::collections::BTreeMap;
+
+use lateen_api::{Object, Spec};
+use serde_json::{Map, Value, json};
+
+use super::ProxySettings;
+use crate::decide::Labels;
+
+/// The ProxyConfig objects of a cluster.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ProxyConfigs {
+    root_namespace: String,
+    /// By namespace, the youngest first: an older one goes over it.
+    by_namespace: BTreeMap<String, Vec<Entry>>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+struct Entry {
+    /// In nanoseconds since 1970; none: older than every other.
+    created: Option<i128>,
+    name: String,
+    /// Empty: all workloads.
+    labels: Labels,
+    settings: Value,
+}
+
+impl ProxyConfigs {
+    /// Takes the ProxyConfigs among some objects. Those of the root namespace are for the whole mesh.
+    pub fn new<'o>(root_namespace: &str, objects: impl IntoIterator<Item = &'o Object>) -> Self {
+        let mut by_namespace: BTreeMap<String, Vec<Entry>> = BTreeMap::new();
+        for object in objects {
+            let Spec::ProxyConfig(config) = &object.spec else { continue };
+            let mut settings = Map::new();
+            if let Some(workers) = config.concurrency {
+                settings.insert("concurrency".to_owned(), json!(workers));
+            }
+            if !config.environment_variables.is_empty() {
+                settings.insert("proxyMetadata".to_owned(), json!(config.environment_variables));
+            }
+            let selector = config.selector.as_ref();
+            let entry = Entry {
+                created: object.meta.creation_timestamp.map(|at| at.as_nanosecond()),
+                name: object.meta.name.clone(),
+                labels: selector.map(|it| it.match_labels.clone()).unwrap_or_default(),
+                settings: Value::Object(settings),
+            };
+            by_namespace.entry(object.meta.namespace.clone()).or_default().push(entry);
+        }
+        for entries in by_namespace.values_mut() {
+            entries.sort_by(|a, b| (b.created, &b.name).cmp(&(a.created, &a.name)));
+        }
+        Self { root_namespace: root_namespace.to_owned(), by_namespace }
+    }
+
+    /// A proxy's settings: those of the mesh, under those of the root namespace, of the pod's namespace, of
+    /// the pod's annotation, and of what selects the pod, in this order (Istio: `EffectiveProxyConfig`).
+    #[must_use]
+    pub fn effective(
+        &self,
+        mesh: &ProxySettings,
+        namespace: &str,
+        labels: &Labels,
+        annotation: &Value,
+    ) -> ProxySettings {
+        let mut settings = mesh.clone();
+        let for_all = |entry: &Entry| entry.labels.is_empty();
+        settings = self.over(settings, &self.root_namespace, for_all);
+        if namespace != self.root_namespace {
+            settings = self.over(settings, namespace, for_all);
+        }
+        settings = settings.with(annotation);
+        self.over(settings, namespace, |entry| {
+            let selects = |(name, value): (&String, &String)| labels.get(name) == Some(value);
+            !entry.labels.is_empty() && entry.labels.iter().all(selects)
+        })
+    }
+
+    fn over(
+        &self,
+        settings: ProxySettings,
+        namespace: &str,
+        applies: impl Fn(&Entry) -> bool,
+    ) -> ProxySettings {
+        let entries = self.by_namespace.get(namespace).into_iter().flatten();
+        entries
+            .filter(|entry| applies(entry))
+            .fold(settings, |settings, entry| settings.with(&entry.settings))
+    }
+}
