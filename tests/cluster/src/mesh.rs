@@ -6,11 +6,20 @@ use std::time::Duration;
 
 use anyhow::Context;
 use lateen_testkit::cluster::Node;
+use lateen_testkit::mesh::binary;
 
 use crate::images;
 
 /// How long the control plane and the gateway may take. Half a minute is what an operator expects.
 const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Values for two replicas of the control plane and of the gateway, so that one may go.
+pub const TWO_OF_EACH: [&str; 4] = [
+    "gateways.istio-ingressgateway.autoscaleEnabled=false",
+    "gateways.istio-ingressgateway.replicaCount=2",
+    "pilot.autoscaleEnabled=false",
+    "pilot.replicaCount=2",
+];
 
 /// The engine of sidecars and gateways.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,6 +94,41 @@ pub fn install(node: &Node, engine: Engine, values: &[&str]) -> anyhow::Result<(
         node.wait("istio-system", deployment, "condition=Available", PATIENCE)?;
     }
     Ok(())
+}
+
+/// Runs `lateen` with the cluster's kubeconfig; what it printed, and whether it succeeded.
+///
+/// # Errors
+/// When it cannot be started.
+pub fn lateen(node: &Node, arguments: &[&str]) -> anyhow::Result<(bool, String)> {
+    let mut command = Command::new(binary());
+    command.args(arguments);
+    prepare(node, &mut command);
+    let output = command.output()?;
+    let printed = [output.stdout, output.stderr].concat();
+    Ok((output.status.success(), String::from_utf8_lossy(&printed).into_owned()))
+}
+
+/// What `lateen check` says.
+///
+/// # Errors
+/// When it cannot be started.
+pub fn check(node: &Node) -> anyhow::Result<String> {
+    Ok(lateen(node, &["check"])?.1)
+}
+
+/// Runs a command line as an operator would; what it printed.
+///
+/// # Errors
+/// When it fails, with what it complained of.
+pub fn shell(node: &Node, line: &str) -> anyhow::Result<String> {
+    let mut command = Command::new("bash");
+    command.args(["-eu", "-c", line]);
+    prepare(node, &mut command);
+    let output = command.output()?;
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    anyhow::ensure!(output.status.success(), "{line}: {complaint}");
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
 /// The address of the ingress gateway's service, from this machine.

@@ -1,13 +1,17 @@
 """A steady rate of HTTP/1.1 requests over kept connections, reported in h2load's words.
 
 Where h2load stands still once a server says `connection: close`, this connects again, as clients do.
+SIGTERM ends it early, between two requests.
 """
 
 import collections
+import signal
 import socket
 import sys
 import threading
 import time
+
+stopping = threading.Event()
 
 
 class Client(threading.Thread):
@@ -24,11 +28,12 @@ class Client(threading.Thread):
     def run(self):
         begun = time.monotonic()
         for number in range(int(self.rate * self.seconds)):
-            time.sleep(max(0, begun + number / self.rate - time.monotonic()))
+            if stopping.wait(max(0, begun + number / self.rate - time.monotonic())):
+                return
             try:
                 self.statuses[self.exchange() // 100] += 1
             except (OSError, EOFError, ValueError) as error:
-                self.errors.append(error)
+                self.errors.append((time.time(), error))
                 self.connection = None
 
     def exchange(self):
@@ -59,6 +64,7 @@ def main():
     address, host, rate, clients, seconds = sys.argv[1:6]
     name, port = address.rsplit(":", 1)
     each = int(rate) / int(clients)
+    signal.signal(signal.SIGTERM, lambda *_: stopping.set())
     threads = [Client((name, int(port)), host, each, int(seconds)) for _ in range(int(clients))]
     for thread in threads:
         thread.start()
@@ -69,10 +75,10 @@ def main():
     done = sum(statuses.values())
     print(f"requests: {done + len(errors)} total, {len(errors)} errored, 0 timeout")
     print("status codes: " + ", ".join(f"{statuses[kind]} {kind}xx" for kind in (2, 3, 4, 5)))
-    kinds = collections.Counter(type(error).__name__ for error in errors)
+    kinds = collections.Counter(type(error).__name__ for _, error in errors)
     print("errors: " + ", ".join(f"{count} {kind}" for kind, count in kinds.items()))
-    for error in errors[:10]:
-        print(repr(error))
+    for when, error in errors[:10]:
+        print(time.strftime("%H:%M:%S", time.gmtime(when)), repr(error))
 
 
 main()
