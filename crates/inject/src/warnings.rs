@@ -10,8 +10,9 @@ const ENVOY_STATISTICS: &str =
     "it chooses among Envoy's own statistics, of which the proxy has none";
 
 /// Annotations of Istio's that are not honoured, whichever the engine is.
-const NOT_HONOURED: [(&str, &str); 14] = [
+const NOT_HONOURED: [(&str, &str); 15] = [
     ("sidecar.istio.io/bootstrapOverride", "the proxy's bootstrap cannot be replaced"),
+    ("sidecar.istio.io/enableCoreDump", "where a node writes core dumps is no pod's to say"),
     ("sidecar.istio.io/componentLogLevel", "write sidecar.istio.io/logLevel"),
     ("sidecar.istio.io/proxyImageType", "there is one type of image"),
     ("sidecar.istio.io/statsInclusionPrefixes", ENVOY_STATISTICS),

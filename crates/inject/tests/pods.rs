@@ -322,6 +322,11 @@ apiVersion: networking.istio.io/v1beta1
 kind: ProxyConfig
 metadata: {name: of-others, namespace: other}
 spec: {environmentVariables: {A: other}}
+---
+apiVersion: networking.istio.io/v1beta1
+kind: ProxyConfig
+metadata: {name: of-nobody, namespace: shop}
+spec: {selector: {}, environmentVariables: {A: nobody}}
 ",
     );
     let annotation = json!({names::PROXY_CONFIG: "concurrency: 3\nproxyMetadata: {A: pod}"});
@@ -336,9 +341,10 @@ spec: {environmentVariables: {A: other}}
         plain["metadata"]["labels"] = labels;
         let injected = injected_with(&settings, &plain).expect("it can be injected").pod;
         assert_eq!(variable(&injected, "A"), a, "{plain}");
-        for (name, value) in [("M", "mesh"), ("R", "root"), ("Y", "younger"), ("O", "older")] {
+        for (name, value) in [("M", "mesh"), ("R", "root"), ("O", "older")] {
             assert_eq!(variable(&injected, name), value, "{plain}");
         }
+        assert!(variable(&injected, "Y").is_null(), "of several the oldest alone counts: {plain}");
         let config = variable(&injected, "PROXY_CONFIG");
         let config: Value = serde_json::from_str(config.as_str().expect("text")).expect("JSON");
         assert_eq!(config["concurrency"], workers, "{plain}");

@@ -12,7 +12,7 @@ use crate::decide::Labels;
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct ProxyConfigs {
     root_namespace: String,
-    /// By namespace, the youngest first: an older one goes over it.
+    /// By namespace, the oldest first: of several that apply it is the one that counts.
     by_namespace: BTreeMap<String, Vec<Entry>>,
 }
 
@@ -21,8 +21,8 @@ struct Entry {
     /// In nanoseconds since 1970; none: older than every other.
     created: Option<i128>,
     name: String,
-    /// Empty: all workloads.
-    labels: Labels,
+    /// Whom it selects; an empty selector selects nobody. None: all workloads.
+    labels: Option<Labels>,
     settings: Value,
 }
 
@@ -39,23 +39,23 @@ impl ProxyConfigs {
             if !config.environment_variables.is_empty() {
                 settings.insert("proxyMetadata".to_owned(), json!(config.environment_variables));
             }
-            let selector = config.selector.as_ref();
             let entry = Entry {
                 created: object.meta.creation_timestamp.map(|at| at.as_nanosecond()),
                 name: object.meta.name.clone(),
-                labels: selector.map(|it| it.match_labels.clone()).unwrap_or_default(),
+                labels: config.selector.as_ref().map(|selector| selector.match_labels.clone()),
                 settings: Value::Object(settings),
             };
             by_namespace.entry(object.meta.namespace.clone()).or_default().push(entry);
         }
         for entries in by_namespace.values_mut() {
-            entries.sort_by(|a, b| (b.created, &b.name).cmp(&(a.created, &a.name)));
+            entries.sort_by(|a, b| (a.created, &a.name).cmp(&(b.created, &b.name)));
         }
         Self { root_namespace: root_namespace.to_owned(), by_namespace }
     }
 
     /// A proxy's settings: those of the mesh, under those of the root namespace, of the pod's namespace, of
-    /// the pod's annotation, and of what selects the pod, in this order (Istio: `EffectiveProxyConfig`).
+    /// the pod's annotation, and of what selects the pod, in this order; of each the oldest alone (Istio:
+    /// `EffectiveProxyConfig`).
     #[must_use]
     pub fn effective(
         &self,
@@ -64,28 +64,20 @@ impl ProxyConfigs {
         labels: &Labels,
         annotation: &Value,
     ) -> ProxySettings {
-        let mut settings = mesh.clone();
-        let for_all = |entry: &Entry| entry.labels.is_empty();
-        settings = self.over(settings, &self.root_namespace, for_all);
+        let selects = |wanted: &Labels| {
+            let has = |(name, value): (&String, &String)| labels.get(name) == Some(value);
+            !wanted.is_empty() && wanted.iter().all(has)
+        };
+        let oldest = |namespace: &str, applies: &dyn Fn(&Entry) -> bool| {
+            let mut entries = self.by_namespace.get(namespace).into_iter().flatten();
+            entries.find(|entry| applies(entry)).map_or(&Value::Null, |entry| &entry.settings)
+        };
+        let for_all = |entry: &Entry| entry.labels.is_none();
+        let mut settings = mesh.with(oldest(&self.root_namespace, &for_all));
         if namespace != self.root_namespace {
-            settings = self.over(settings, namespace, for_all);
+            settings = settings.with(oldest(namespace, &for_all));
         }
-        settings = settings.with(annotation);
-        self.over(settings, namespace, |entry| {
-            let selects = |(name, value): (&String, &String)| labels.get(name) == Some(value);
-            !entry.labels.is_empty() && entry.labels.iter().all(selects)
-        })
-    }
-
-    fn over(
-        &self,
-        settings: ProxySettings,
-        namespace: &str,
-        applies: impl Fn(&Entry) -> bool,
-    ) -> ProxySettings {
-        let entries = self.by_namespace.get(namespace).into_iter().flatten();
-        entries
-            .filter(|entry| applies(entry))
-            .fold(settings, |settings, entry| settings.with(&entry.settings))
+        let selecting = |entry: &Entry| entry.labels.as_ref().is_some_and(selects);
+        settings.with(annotation).with(oldest(namespace, &selecting))
     }
 }
