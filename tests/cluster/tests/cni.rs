@@ -9,6 +9,7 @@ use anyhow::Context;
 use lateen_cluster_tests::images;
 use lateen_cluster_tests::mesh::{self, Engine};
 use lateen_testkit::cluster::Node;
+use lateen_testkit::mesh::binary;
 use lateen_testkit::wait;
 use serde_json::Value;
 
@@ -50,6 +51,45 @@ kind: Service
 metadata: { name: web, namespace: shop }
 spec:
   selector: { app: web }
+  ports: [{ name: http, port: 80 }]
+"#;
+
+/// A web server that answers with its client's address.
+const OPEN: &str = r#"
+apiVersion: v1
+kind: Namespace
+metadata: { name: open, labels: { istio-injection: enabled } }
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: { name: who, namespace: open }
+data:
+  who.conf: |
+    server { listen 80; location / { return 200 "$remote_addr\n"; } }
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: { name: transparent, namespace: open }
+spec:
+  selector: { matchLabels: { app: transparent } }
+  template:
+    metadata:
+      labels: { app: transparent }
+      annotations: { sidecar.istio.io/interceptionMode: TPROXY }
+    spec:
+      containers:
+        - name: nginx
+          image: nginx:1.29
+          ports: [{ containerPort: 80 }]
+          readinessProbe: { httpGet: { path: /, port: 80 }, periodSeconds: 1 }
+          volumeMounts: [{ name: settings, mountPath: /etc/nginx/conf.d }]
+      volumes: [{ name: settings, configMap: { name: who } }]
+---
+apiVersion: v1
+kind: Service
+metadata: { name: transparent, namespace: open }
+spec:
+  selector: { app: transparent }
   ports: [{ name: http, port: 80 }]
 "#;
 
@@ -95,8 +135,30 @@ fn captures(node: &Node) -> anyhow::Result<()> {
     assert_eq!(inits, ["istio-validation", "istio-proxy"]);
     assert!(!pod["spec"].to_string().contains("NET_ADMIN"));
     reaches(node, "shop", "client", "200")?;
+    let mut lateen = Command::new(binary());
+    mesh::prepare(node, lateen.arg("check"));
+    let checked = String::from_utf8_lossy(&lateen.output()?.stdout).into_owned();
+    let finding = "ok CNI plugin, istio-system/istio-cni-node: 1 of 1 nodes have it";
+    anyhow::ensure!(checked.contains(finding), "{checked}");
+    keeps_addresses(node)?;
     // Not let in without a certificate: the connection is closed, whatever curl calls that.
     reaches(node, "default", "outsider", "000")
+}
+
+/// In TPROXY mode the application sees who asks: the proxy has `NET_ADMIN` for it, and the namespace lets it.
+fn keeps_addresses(node: &Node) -> anyhow::Result<()> {
+    node.kubectl().apply(OPEN)?;
+    node.wait("open", "deployment/transparent", "condition=Available", PATIENCE)?;
+    let client = node.kubectl().json(["get", "pod", "client", "--namespace", "shop"])?;
+    let address = client["status"]["podIP"].as_str().context("an address")?;
+    let curl = "curl -s -m 5 http://transparent.open/ || true";
+    let ask =
+        ["exec", "--namespace", "shop", "client", "--container", "curl", "--", "sh", "-c", curl];
+    wait::until("the application says who asks", PATIENCE, || {
+        let seen = node.kubectl().run(ask)?;
+        anyhow::ensure!(seen.trim() == address, "{seen:?}, not {address}");
+        Ok(())
+    })
 }
 
 /// Without an agent a pod of the mesh waits, and another starts; one that starts while the plugin is not

@@ -153,11 +153,9 @@ impl Bed {
 
         // The rules are in place, seen from a container without privileges.
         capture[2] = "validate";
-        if kind.mode == "REDIRECT" {
-            let output = network.command_as(PROXY, PROXY, &capture).output()?;
-            let text = String::from_utf8_lossy(&output.stdout).into_owned();
-            anyhow::ensure!(output.status.success() && text.starts_with("captured"), "{text}");
-        }
+        let output = network.command_as(PROXY, PROXY, &capture).output()?;
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        anyhow::ensure!(output.status.success() && text.starts_with("captured"), "{text}");
 
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("peers/pod_application.py");
         let script = self.open_copy("application.py", &script)?;
