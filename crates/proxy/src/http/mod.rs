@@ -20,6 +20,7 @@ mod downstream;
 mod exchange;
 mod headers;
 mod local;
+mod native;
 mod ongoing;
 mod pump;
 mod request;

@@ -18,6 +18,7 @@ use crate::http::client::{Lease, Pools, SendError};
 use crate::http::exchange::{Incoming, StreamError};
 use crate::http::headers::{names, number};
 use crate::http::local::Refusal;
+use crate::http::native::{has_authority, http2_head};
 use crate::http::ongoing::SentTo;
 use crate::http::request::InProgress;
 use crate::http::timeout::{Deadline, within};
@@ -171,18 +172,14 @@ async fn send(
     head: request::Parts,
     carried: Carried,
 ) -> Result<Response<Incoming>, SendError> {
-    // A request without an authority is malformed there (RFC 9113, section 8.3.1); Envoy sends it, and
-    // has its stream reset for that.
-    if lease.is_http2() && head.uri.authority().is_none() {
-        let empty = head.headers.get(header::HOST).is_none_or(HeaderValue::is_empty);
-        if empty {
-            return Err(SendError::Failed(StreamError::Protocol));
-        }
+    let restore = lease.link().native && carried == Carried::Http1;
+    // Envoy sends it without one, and has its stream reset for that.
+    if lease.is_http2() && !restore && !has_authority(&head) {
+        return Err(SendError::Failed(StreamError::Protocol));
     }
     let gate = exchange.expects_continue.then(|| Arc::new(Gate::default()));
     let upload = exchange.source.upload(gate.clone());
     let head = if lease.is_http2() {
-        let restore = lease.link().native && carried == Carried::Http1;
         http2_head(head, restore, lease.link().scheme)
     } else {
         http1_head(head, !upload.is_empty())
@@ -278,27 +275,6 @@ fn has_no_body(method: &Method) -> bool {
     matches!(*method, Method::GET | Method::HEAD | Method::DELETE | Method::TRACE | Method::CONNECT)
 }
 
-/// `restore`: the peer is native and is to take the request for one of HTTP/1.1.
-fn http2_head(mut head: request::Parts, restore: bool, scheme: &'static str) -> request::Parts {
-    if restore {
-        head.headers.insert(names::VERSION, HeaderValue::from_static("1.1"));
-    }
-    let host = head.headers.remove(header::HOST);
-    let mut uri = Uri::builder().scheme(scheme);
-    if let Some(host) = &host {
-        uri = uri.authority(host.as_bytes());
-    }
-    if let Some(path) = head.uri.path_and_query() {
-        uri = uri.path_and_query(path.clone());
-    }
-    // The authority was read as one when the request was admitted, so that this holds.
-    if let Ok(uri) = uri.build() {
-        head.uri = uri;
-    }
-    head.version = Version::HTTP_2;
-    head
-}
-
 /// Undoes what [`http1_head`] and [`http2_head`] did.
 fn canonical(mut head: request::Parts) -> request::Parts {
     head.headers.remove(header::CONNECTION);
@@ -306,7 +282,8 @@ fn canonical(mut head: request::Parts) -> request::Parts {
     if let Some(version) = head.headers.remove(names::VERSION) {
         head.version = if version == "1.1" { Version::HTTP_11 } else { head.version };
     }
-    if let Some(authority) = head.uri.authority()
+    if !head.headers.contains_key(header::HOST)
+        && let Some(authority) = head.uri.authority()
         && let Ok(host) = HeaderValue::from_str(authority.as_str())
     {
         head.headers.insert(header::HOST, host);

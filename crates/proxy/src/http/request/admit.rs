@@ -16,6 +16,7 @@ use crate::http::headers::{
     drop_empty_cookie, join_repeated, names, strip_request_hop, wire_length,
 };
 use crate::http::local::Refusal;
+use crate::http::native;
 use crate::http::ongoing::Ongoing;
 use crate::http::upload::Source;
 use crate::telemetry::Reason;
@@ -27,7 +28,7 @@ pub(super) fn begin(
     upgrade: Option<OnUpgrade>,
 ) -> InProgress {
     let (mut head, body) = request.into_parts();
-    restore_version(downstream, &mut head);
+    native::restore(&mut head, downstream.native);
     // What a native peer has carried over HTTP/2 has the scheme of that hop.
     let restored = head.version == Version::HTTP_11 && !downstream.one_at_a_time;
     let scheme = head.uri.scheme_str().filter(|_| !restored);
@@ -50,15 +51,6 @@ pub(super) fn begin(
         expects_continue: false,
         told_metadata: false,
         answer_headers: Vec::new(),
-    }
-}
-
-/// A request that a native peer has carried over HTTP/2 is again in the version that it had. Nobody
-/// else's word on it is taken.
-fn restore_version(downstream: &Downstream, head: &mut http::request::Parts) {
-    let said = head.headers.remove(names::VERSION);
-    if downstream.native && said.is_some_and(|version| version == "1.1") {
-        head.version = Version::HTTP_11;
     }
 }
 
@@ -89,9 +81,7 @@ pub(super) fn admit(exchange: &mut InProgress, settings: &Settings) -> Result<()
     if split_cookies {
         drop_empty_cookie(&mut exchange.head.headers);
     }
-    if !says_chunked(&exchange.head.headers) {
-        return refuse(Reason::UnknownTransferEncoding);
-    }
+    check_framing(&exchange.head.headers)?;
 
     let hop = strip_request_hop(&mut exchange.head.headers);
     if hop.other_upgrade {
@@ -164,12 +154,19 @@ const fn is_of_authority(byte: u8) -> bool {
     }
 }
 
-/// Whether the body's transfer coding is one that Envoy takes: `chunked`, and nothing else.
-fn says_chunked(headers: &HeaderMap) -> bool {
-    headers
-        .get_all(header::TRANSFER_ENCODING)
-        .iter()
-        .all(|coding| coding.as_bytes().eq_ignore_ascii_case(b"chunked"))
+/// Refuses a body whose end others may see elsewhere, as Envoy does: of a transfer coding other than
+/// `chunked`, once, or with a length beside it (RFC 9112, section 6.3).
+fn check_framing(headers: &HeaderMap) -> Result<(), Refusal> {
+    let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
+    let Some(coding) = codings.next() else { return Ok(()) };
+    if !coding.as_bytes().eq_ignore_ascii_case(b"chunked") || codings.next().is_some() {
+        return Err(Refusal::new(Reason::UnknownTransferEncoding));
+    }
+    if headers.contains_key(header::CONTENT_LENGTH) {
+        let details = Some("http1.content_length_and_chunked_not_allowed".into());
+        return Err(Refusal { details, ..Refusal::new(Reason::BadRequest) });
+    }
+    Ok(())
 }
 
 fn normalize_path(exchange: &mut InProgress, settings: &Settings) -> Result<(), Refusal> {
@@ -250,6 +247,31 @@ pub(super) fn rewrite_authority(exchange: &mut InProgress, authority: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_body_has_one_end() {
+        for (headers, refused) in [
+            (&[][..], None),
+            (&[("content-length", "3")], None),
+            (&[("transfer-encoding", "Chunked")], None),
+            (&[("transfer-encoding", "gzip")], Some(Reason::UnknownTransferEncoding)),
+            (
+                &[("transfer-encoding", "chunked"), ("transfer-encoding", "chunked")],
+                Some(Reason::UnknownTransferEncoding),
+            ),
+            (
+                &[("content-length", "3"), ("transfer-encoding", "chunked")],
+                Some(Reason::BadRequest),
+            ),
+        ] {
+            let mut map = HeaderMap::new();
+            for (name, value) in headers {
+                map.append(*name, HeaderValue::from_static(value));
+            }
+            let found = check_framing(&map).err().map(|refusal| refusal.reason);
+            assert_eq!(found, refused, "{headers:?}");
+        }
+    }
 
     #[test]
     fn what_routes_write_is_sent_as_a_target() {
