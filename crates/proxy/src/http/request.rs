@@ -162,20 +162,27 @@ fn authorize(exchange: &mut InProgress, plan: &Plan) -> Result<(), Refusal> {
     })
 }
 
-/// Notes, for those who read logs, where a request that is denied was on its way to.
+/// Notes where a request that is denied was on its way to: for those who read logs, and since what the
+/// route says of answers holds for the denial, too.
 fn note_route(exchange: &mut InProgress, plan: &Plan, scope: &HttpScope) {
     let random = exchange.ctx().random.next();
+    let mut answer_headers = Vec::new();
     let (route_name, sent_to) = match plan.route(scope, &exchange.for_engine(), random) {
         HttpDecision::Forward(forward) => {
+            answer_headers.extend(forward.response_headers.into_iter().cloned());
             (forward.route_name, SentTo::Destination(Arc::clone(forward.destination)))
         }
         HttpDecision::Redirect(location) => (location.route_name, SentTo::Nowhere),
         HttpDecision::Respond(response) => (response.route_name, SentTo::Nowhere),
-        HttpDecision::Refuse(refusal) => (refusal.route_name, SentTo::Nowhere),
+        HttpDecision::Refuse(refusal) => {
+            answer_headers.extend(refusal.response_headers.into_iter().flatten().cloned());
+            (refusal.route_name, SentTo::Nowhere)
+        }
         HttpDecision::Passthrough(_) | HttpDecision::Need(_) => return,
     };
     exchange.ongoing.route_name = route_name.into();
     exchange.ongoing.sent_to = sent_to;
+    exchange.answer_headers = answer_headers;
 }
 
 /// Matches the request on the plan of the moment; where details are missing, waits for them.
