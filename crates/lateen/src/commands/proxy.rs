@@ -66,6 +66,10 @@ pub struct Arguments {
     /// plane for destinations that were never used before. Gateways always do, and so does Envoy.
     #[arg(long)]
     eager: bool,
+    /// How long a request waits for the details of a destination that was not used before (engine
+    /// `native` only).
+    #[arg(long, value_parser = duration, default_value = "1s")]
+    details_timeout: Duration,
     /// Unix socket for replacing this proxy in place: the predecessor that listens there hands its
     /// sockets, keys and configuration over, and a successor finds this one there. Engine `native`
     /// only.
@@ -140,6 +144,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<i32> {
         settings.timeouts.drain = drain;
     }
     settings.telemetry.flush = arguments.access_log_flush;
+    settings.timeouts.details = arguments.details_timeout;
     if engine == Engine::Envoy {
         anyhow::ensure!(
             settings.handover.is_none(),
