@@ -1,6 +1,6 @@
 //! Setting, adding and removing headers.
 
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 use lateen_mesh::v1;
 
 /// Compiled header operations of a rule or a backend. The authority is no header here; it is
@@ -58,8 +58,48 @@ impl HeaderOperations {
             headers.insert(name.clone(), value.clone());
         }
         for (name, value) in &self.add {
-            headers.append(name.clone(), value.clone());
+            if is_joined(name) {
+                join(headers, name, value);
+            } else {
+                headers.append(name.clone(), value.clone());
+            }
         }
+    }
+}
+
+/// Whether Envoy has one header of this name at most: what is added to it comes after a comma.
+fn is_joined(name: &HeaderName) -> bool {
+    const JOINED: [HeaderName; 13] = [
+        header::ACCEPT,
+        header::ACCEPT_ENCODING,
+        header::AUTHORIZATION,
+        header::CACHE_CONTROL,
+        header::CONTENT_ENCODING,
+        header::CONTENT_TYPE,
+        header::ETAG,
+        header::ORIGIN,
+        header::REFERER,
+        header::TE,
+        header::USER_AGENT,
+        header::VARY,
+        header::VIA,
+    ];
+    JOINED.contains(name)
+}
+
+/// Adds a value to a header that is one; an empty one leaves no trace, as with Envoy.
+fn join(headers: &mut HeaderMap, name: &HeaderName, value: &HeaderValue) {
+    let former = headers.get(name).filter(|former| !former.is_empty());
+    let joined = match former {
+        None => Some(value.clone()),
+        Some(_) if value.is_empty() => None,
+        // Joined from valid values by what is valid between them.
+        Some(former) => {
+            HeaderValue::from_bytes(&[former.as_bytes(), value.as_bytes()].join(&b","[..])).ok()
+        }
+    };
+    if let Some(joined) = joined {
+        headers.insert(name.clone(), joined);
     }
 }
 
@@ -81,4 +121,32 @@ fn name(text: &str) -> Result<HeaderName, String> {
 /// are not honoured, they stay as written.
 fn unescape(value: &str) -> String {
     value.replace("%%", "%")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_one_header_stays_one() {
+        let pair = |name: &'static str, value: &'static str| {
+            (HeaderName::from_static(name), HeaderValue::from_static(value))
+        };
+        for (name, former, added, left) in [
+            ("content-type", "a", "", &["a"][..]),
+            ("content-type", "a", "b", &["a,b"]),
+            ("content-type", "", "b", &["b"]),
+            ("x-own", "a", "", &["a", ""]),
+            ("set-cookie", "a", "b", &["a", "b"]),
+        ] {
+            let mut headers = HeaderMap::from_iter([pair(name, former)]);
+            let operations =
+                HeaderOperations { add: vec![pair(name, added)], ..HeaderOperations::default() };
+            operations.apply(&mut headers);
+            let values: Vec<&[u8]> =
+                headers.get_all(name).iter().map(HeaderValue::as_bytes).collect();
+            let left: Vec<&[u8]> = left.iter().map(|value| value.as_bytes()).collect();
+            assert_eq!(values, left, "{name}: {former:?} and {added:?}");
+        }
+    }
 }
