@@ -101,7 +101,7 @@ kinds! {
     /// Patches of Envoy's configuration.
     EnvoyFilter = "networking.istio.io" "EnvoyFilter" ["v1alpha3"] Namespaced Read;
     /// Settings of a workload's proxy.
-    ProxyConfig = "networking.istio.io" "ProxyConfig" ["v1beta1"] Namespaced Read;
+    ProxyConfig = "networking.istio.io" "ProxyConfig" ["v1beta1"] Namespaced Honoured;
     /// A template for workloads that register themselves.
     WorkloadGroup = "networking.istio.io" "WorkloadGroup" ["v1", "v1beta1", "v1alpha3"] Namespaced Read;
     /// Which tokens a workload accepts.

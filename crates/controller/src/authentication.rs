@@ -8,7 +8,10 @@ use tonic::{Status, metadata::MetadataMap};
 
 use crate::{
     distribution::Facts,
-    kubernetes::reviews::{ReviewError, TokenReviews},
+    kubernetes::{
+        access::SecretAccess,
+        reviews::{ReviewError, TokenReviews},
+    },
     metrics::Refusal,
 };
 
@@ -27,6 +30,8 @@ pub(crate) struct Peer {
 #[derive(Debug, Clone)]
 pub(crate) struct Authenticator {
     tokens: Tokens,
+    /// Who knows which gateways may have keys; `None`: all may.
+    secrets: Option<SecretAccess>,
     facts: watch::Receiver<Facts>,
 }
 
@@ -97,8 +102,32 @@ impl From<Unauthenticated> for Status {
 }
 
 impl Authenticator {
-    pub(crate) fn new(tokens: Tokens, facts: watch::Receiver<Facts>) -> Self {
-        Self { tokens, facts }
+    pub(crate) fn new(
+        tokens: Tokens,
+        secrets: Option<SecretAccess>,
+        facts: watch::Receiver<Facts>,
+    ) -> Self {
+        Self { tokens, secrets, facts }
+    }
+
+    /// Whether a gateway may have the secrets of its namespace.
+    ///
+    /// # Errors
+    /// Nobody can be asked now.
+    pub(crate) async fn may_have_secrets(&self, identity: &SpiffeId) -> Result<bool, Status> {
+        let Some(secrets) = &self.secrets else { return Ok(true) };
+        let unavailable = |error| {
+            let text = format!("whether {identity} may have keys is not known: {error}");
+            Status::unavailable(text)
+        };
+        let may = secrets.review(identity).await.map_err(unavailable)?;
+        if !may {
+            tracing::warn!(
+                %identity,
+                "a gateway gets no certificates: its account may not list secrets of its namespace"
+            );
+        }
+        Ok(may)
     }
 
     /// The caller's identity, in the mesh's own trust domain (a certificate may be of one of its

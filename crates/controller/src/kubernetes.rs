@@ -1,6 +1,8 @@
 //! What the control plane reads and writes in a cluster, beside the objects of the mesh.
 //!
+//! - [`access`]: which gateways may have keys.
 //! - [`authority`]: the key of the certificate authority, in Istio's secrets.
+//! - [`proxy_configs`]: settings of proxies, for injection.
 //! - [`renewal`]: that key and its root as time goes by.
 //! - [`reviews`]: who a token belongs to, by the API server's word.
 //! - [`lease`]: which of several control planes writes.
@@ -9,10 +11,12 @@
 //! - [`findings`]: what is wrong with objects as they work together.
 //! - [`status`]: what became of an object, in its status.
 
+pub(crate) mod access;
 pub(crate) mod authority;
 pub(crate) mod findings;
 pub(crate) mod lease;
 pub(crate) mod namespaces;
+pub(crate) mod proxy_configs;
 pub(crate) mod renewal;
 pub(crate) mod reviews;
 pub(crate) mod roots;

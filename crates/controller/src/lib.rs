@@ -14,6 +14,7 @@
 //! - `distribution`: the one thread that owns the compiler and says who gets what. Everything
 //!   that a client sees comes from one state of the compiler: a cut.
 //! - `stream`, `node`: the streams' end of the xDS server, for proxies of ours and for Envoys.
+//! - `authority`: the certificate authority in force, which may be exchanged.
 //! - `authentication`: who calls, by token or by client certificate.
 //! - `certificates`: Istio's certificate service.
 //! - `listener`, `serving`: TCP and TLS, the server's own certificate.

@@ -136,7 +136,7 @@ impl Controller {
             root_lifetime: settings.root_lifetime,
             ..AuthoritySettings::new(facts.trust_domains[0].clone())
         };
-        let Home { authority, tokens, chores } =
+        let Home { authority, tokens, secrets, chores } =
             Home::open(&source, &settings, authority, &facts, now).await?;
         let trust = MeshTrust::new(authority.current().roots(), facts.trust_domains.to_vec())?;
         let serving = Serving::new(
@@ -145,11 +145,12 @@ impl Controller {
             discovery_address.ip(),
             settings.serving_lifetime,
         )?;
-        let authenticator = Authenticator::new(tokens, distribution.facts());
+        let authenticator = Authenticator::new(tokens, secrets, distribution.facts());
 
         let stop = CancellationToken::new();
         let mut tasks = JoinSet::new();
         chores.start(&settings, authority.clone(), &distribution, &stop, &mut tasks);
+        let proxy_configs = source.proxy_configs();
         tasks.spawn(pump(source, distribution.clone(), stop.clone()));
         tasks.spawn(serving.clone().keep_fresh(stop.clone()));
         let (followed, observed) = (authority.clone(), metrics.clone());
@@ -159,7 +160,8 @@ impl Controller {
         let webhooks = webhooks.map(|(client, (listener, _))| {
             let (authority, serving) = (authority.clone(), serving.clone());
             let metrics = metrics.clone();
-            let webhooks = Webhooks { client, listener, authority, serving, metrics };
+            let webhooks =
+                Webhooks { client, listener, authority, serving, proxy_configs, metrics };
             webhooks.start(&settings, &stop, &mut tasks)
         });
         let pages =

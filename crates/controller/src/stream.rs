@@ -8,6 +8,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use lateen_compiler::Role;
 use lateen_envoy::Kind;
 use lateen_identity::SpiffeId;
 use lateen_mesh::TYPE_URL;
@@ -73,7 +74,14 @@ impl Streams {
                 let peer = extensions.get::<Peer>();
                 let proof = authenticator.authenticate(&metadata, peer, SystemTime::now()).await;
                 let proof = proof.map_err(|error| (error.refusal(), error.into()))?;
-                Caller::Proven(of_its_pod(proof, &id)?)
+                let identity = of_its_pod(proof, &id)?;
+                let may_have_secrets = match id.role {
+                    Role::Gateway => authenticator.may_have_secrets(&identity).await,
+                    Role::Sidecar => Ok(false),
+                };
+                let may_have_secrets =
+                    may_have_secrets.map_err(|status| (Refusal::Internal, status))?;
+                Caller::Proven(identity, may_have_secrets)
             }
             None => {
                 Caller::Said(Box::new(described(&node, &id).map_err(|error| bad_node(&error))?))

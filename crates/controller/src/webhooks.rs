@@ -16,6 +16,7 @@ use std::sync::Arc;
 
 use kube::Client;
 use lateen_identity::{PROTOCOL_VERSIONS, crypto_provider};
+use lateen_inject::settings::ProxyConfigs;
 use rustls::ServerConfig;
 use tokio::{net::TcpListener, sync::watch, task::JoinSet};
 use tokio_util::sync::CancellationToken;
@@ -36,6 +37,7 @@ pub(crate) struct Webhooks {
     pub(crate) listener: TcpListener,
     pub(crate) authority: Authority,
     pub(crate) serving: Arc<Serving>,
+    pub(crate) proxy_configs: watch::Receiver<Arc<ProxyConfigs>>,
     pub(crate) metrics: Arc<Metrics>,
 }
 
@@ -48,9 +50,9 @@ impl Webhooks {
         stop: &CancellationToken,
         tasks: &mut JoinSet<()>,
     ) -> watch::Receiver<bool> {
-        let Self { client, listener, authority, serving, metrics } = self;
+        let Self { client, listener, authority, serving, proxy_configs, metrics } = self;
         let names = Names::new(settings);
-        let (injector, follower) = Injector::new(client.clone(), &names);
+        let (injector, follower) = Injector::new(client.clone(), &names, proxy_configs);
         let ready = injector.ready();
         tasks.spawn(follower.run(stop.clone()));
         let listener = Listener {

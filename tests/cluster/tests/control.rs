@@ -1,5 +1,6 @@
 //! The control plane on a real API server: whom it serves, what it writes, and who of several does.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
@@ -17,7 +18,7 @@ use lateen_testkit::wait;
 use lateen_xds::ca::IstioCertificateRequest;
 use lateen_xds::ca::istio_certificate_service_client::IstioCertificateServiceClient;
 use lateen_xds::client::{
-    Backoff, DeltaStream, Disconnected, Event, Settings as StreamSettings, Target, Tls,
+    Backoff, DeltaStream, Disconnected, Event, Response, Settings as StreamSettings, Target, Tls,
 };
 use lateen_xds::wire::Node;
 use rustls::{ClientConfig, RootCertStore};
@@ -89,10 +90,26 @@ impl Plane {
 
     /// Opens a stream for a workload: none, or how it is refused.
     fn stream(&self, root: &str, token: &str, workload: &str) -> Option<Disconnected> {
+        self.open(root, token, "sidecar", workload).err()
+    }
+
+    /// Names of what a proxy is sent first.
+    fn first(&self, root: &str, token: &str, kind: &str, workload: &str) -> BTreeSet<String> {
+        let answer = self.open(root, token, kind, workload).expect("it is served");
+        answer.resources.iter().map(|resource| resource.name.to_string()).collect()
+    }
+
+    fn open(
+        &self,
+        root: &str,
+        token: &str,
+        kind: &str,
+        workload: &str,
+    ) -> Result<Response, Disconnected> {
         let (namespace, name) = workload.split_once('/').expect("namespace/name");
         let settings = StreamSettings {
             node: Node {
-                id: format!("sidecar~10.0.0.1~{name}.{namespace}~{namespace}.svc.cluster.local"),
+                id: format!("{kind}~10.0.0.1~{name}.{namespace}~{namespace}.svc.cluster.local"),
                 user_agent_name: "test".to_owned(),
                 ..Node::default()
             },
@@ -108,8 +125,8 @@ impl Plane {
             loop {
                 match tokio::time::timeout(PATIENCE, stream.next()).await.expect("an answer") {
                     Event::Connected => {}
-                    Event::Response(_) => return None,
-                    Event::Disconnected(refused) => return Some(refused),
+                    Event::Response(response) => return Ok(response),
+                    Event::Disconnected(refused) => return Err(refused),
                 }
             }
         })
@@ -451,5 +468,60 @@ fn with_the_charts_roles_it_does_all_that_it_has_to() -> anyhow::Result<()> {
     let good = condition("True")?;
     assert_eq!(good["reason"], "Accepted", "{good}");
     next.stop();
+    Ok(())
+}
+
+#[test]
+fn a_gateway_has_the_secrets_that_its_account_may_list() -> anyhow::Result<()> {
+    let api = Api::start()?;
+    api.namespace("istio-system")?;
+    api.namespace("shop")?;
+    let crds = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/helm/lateen/crds");
+    api.kubectl().run(["create", "--filename", &crds.to_string_lossy()])?;
+    let gateway = "crd/gateways.networking.istio.io";
+    api.kubectl().run(["wait", "--for=condition=Established", gateway])?;
+    let secret =
+        CertificateAuthority::make_secret(&AuthoritySettings::new("x"), SystemTime::now())?;
+    let text = |key: &str| String::from_utf8(secret[key].clone());
+    let secret = serde_json::json!({"apiVersion": "v1", "kind": "Secret",
+        "metadata": {"name": "front", "namespace": "shop"},
+        "stringData": {"tls.crt": text("ca-cert.pem")?, "tls.key": text("ca-key.pem")?}});
+    api.kubectl().apply(&secret.to_string())?;
+    api.kubectl().apply(&format!(
+        "{{apiVersion: v1, kind: ServiceAccount, metadata: {{name: web, namespace: shop}}}}\n---\n{}",
+        pod("web-1")
+    ))?;
+    api.kubectl().apply(
+        "{apiVersion: networking.istio.io/v1, kind: Gateway, metadata: {name: front, namespace: shop}, \
+         spec: {selector: {app: web}, servers: [{port: {number: 443, name: https, protocol: HTTPS}, \
+         hosts: ['*'], tls: {mode: SIMPLE, credentialName: front}}]}}",
+    )?;
+    let allowed = allow(&api)?;
+    let bearer = || token(&api, Some("web-1"), "istio-ca");
+    let names = |plane: &Plane, kind: &str| -> anyhow::Result<BTreeSet<String>> {
+        let root = root_of(&api, "shop")?;
+        Ok(plane.first(&root, &bearer()?, kind, "shop/web-1"))
+    };
+
+    // Whoever the Gateway selects is one; its account may read nothing.
+    let plane = Plane::start(&allowed, "istiod-a", |_| {})?;
+    for kind in ["router", "sidecar"] {
+        let found = names(&plane, kind)?;
+        assert!(found.contains("gateway/443"), "{kind}: {found:?}");
+        assert!(!found.contains("secret/shop/front"), "{kind}: {found:?}");
+    }
+    plane.stop();
+
+    let role = ["create", "role", "sds", "-n", "shop", "--verb", "list", "--resource", "secrets"];
+    api.kubectl().run(role)?;
+    let bind = ["create", "rolebinding", "sds", "-n", "shop", "--role", "sds"];
+    api.kubectl().run(bind.into_iter().chain(["--serviceaccount", "shop:web"]))?;
+    let plane = Plane::start(&allowed, "istiod-b", |_| {})?;
+    wait::until("the secret", PATIENCE, || {
+        let found = names(&plane, "router")?;
+        anyhow::ensure!(found.contains("secret/shop/front"), "{found:?}");
+        Ok(())
+    })?;
+    plane.stop();
     Ok(())
 }

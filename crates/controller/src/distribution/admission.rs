@@ -12,24 +12,24 @@ const DEFAULT_ACCOUNT: &str = "default";
 /// Who calls.
 #[derive(Debug, Clone)]
 pub(crate) enum Caller {
-    /// Its identity is proven.
-    Proven(SpiffeId),
+    /// Its identity is proven; whether it may have the secrets of its namespace.
+    Proven(SpiffeId, bool),
     /// On the plain-text port nothing is: what the node says of itself counts for a workload that
     /// nobody applied.
     Said(Box<Client>),
 }
 
 impl Caller {
-    /// Whether it may have keys.
+    /// Whether all is proven that keys are given for.
     pub(super) fn is_proven(&self) -> bool {
-        matches!(self, Self::Proven(_))
+        matches!(self, Self::Proven(_, true))
     }
 }
 
 impl std::fmt::Display for Caller {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Proven(identity) => identity.fmt(f),
+            Self::Proven(identity, _) => identity.fmt(f),
             Self::Said(_) => f.write_str("none, by plain text"),
         }
     }
@@ -42,7 +42,7 @@ pub(super) fn admit(
     node: &NodeId,
     whole_scope: bool,
 ) -> Result<Client, Status> {
-    if let Caller::Proven(identity) = caller
+    if let Caller::Proven(identity, _) = caller
         && identity.namespace() != node.namespace
     {
         return Err(Status::permission_denied(format!(
@@ -57,7 +57,7 @@ pub(super) fn admit(
         _ => node.role,
     };
     let client = match (compiler.workload(&node.namespace, &node.name, role), caller) {
-        (Some(client), Caller::Proven(identity)) => {
+        (Some(client), Caller::Proven(identity, _)) => {
             let account = account(&client);
             if identity.service_account() != account {
                 return Err(Status::permission_denied(format!(
@@ -69,7 +69,7 @@ pub(super) fn admit(
         }
         (Some(client), Caller::Said(_)) => client,
         (None, Caller::Said(client)) => (**client).clone(),
-        (None, Caller::Proven(_)) => {
+        (None, Caller::Proven(..)) => {
             return Err(Status::not_found(format!(
                 "there is no workload {}/{}: a Pod or WorkloadEntry of that name has to be applied first",
                 node.namespace, node.name,

@@ -37,7 +37,8 @@ pub(crate) type Said = BTreeMap<ObjectRef, Vec<Diagnostic>>;
 pub(crate) struct Findings {
     distribution: Distribution,
     leading: watch::Receiver<bool>,
-    said: watch::Sender<Arc<Said>>,
+    /// None until all objects were looked at.
+    said: watch::Sender<Option<Arc<Said>>>,
     steady: Steady,
 }
 
@@ -47,8 +48,8 @@ impl Findings {
         Self { distribution, leading, said, steady: Steady::default() }
     }
 
-    /// What is to be said, as it is and as it changes.
-    pub(crate) fn subscribe(&self) -> watch::Receiver<Arc<Said>> {
+    /// What is to be said, as it is and as it changes; `None` as long as not all is known.
+    pub(crate) fn subscribe(&self) -> watch::Receiver<Option<Arc<Said>>> {
         self.said.subscribe()
     }
 
@@ -64,12 +65,14 @@ impl Findings {
                 return;
             }
             self.steady = Steady::default();
+            self.said.send_replace(None);
             self.distribution.tell(Command::StopFinding).await;
         }
     }
 
     async fn ask_while_leading(&mut self) {
         let mut selections_at: Option<Instant> = None;
+        let mut complete_at: Option<Instant> = None;
         while *self.leading.borrow() {
             let now = Instant::now();
             let selections = selections_at.is_none_or(|at| now.duration_since(at) >= SELECTIONS);
@@ -80,8 +83,14 @@ impl Findings {
             let Some(found) = self.distribution.ask(question).await else { return };
             let is_more = found.is_more;
             self.steady.take(found, now);
-            if let Some(said) = self.steady.settle(now) {
-                self.said.send_replace(Arc::new(said));
+            if !is_more {
+                complete_at.get_or_insert(now);
+            }
+            // What stood in statuses before this one led is not taken back for want of a look.
+            let is_known = complete_at.is_some_and(|at| now.duration_since(at) >= SETTLED);
+            let is_other = self.steady.settle(now);
+            if is_known && (is_other || self.said.borrow().is_none()) {
+                self.said.send_replace(Some(Arc::new(self.steady.said.clone())));
             }
             tokio::time::sleep(if is_more { PAUSE } else { PERIOD }).await;
         }
@@ -135,21 +144,19 @@ impl Steady {
         }
     }
 
-    /// All that is to be said, if it is something else than before.
-    fn settle(&mut self, now: Instant) -> Option<Said> {
+    /// Says what has held for long enough; whether that is something else than before.
+    fn settle(&mut self, now: Instant) -> bool {
         let settled =
             |_: &ObjectRef, differs: &mut Differs| now.duration_since(differs.since) >= SETTLED;
         let settled: Vec<_> = self.differs.extract_if(.., settled).collect();
-        if settled.is_empty() {
-            return None;
-        }
+        let is_other = !settled.is_empty();
         for (object, Differs { wanted, .. }) in settled {
             match wanted.is_empty() {
                 true => self.said.remove(&object),
                 false => self.said.insert(object, wanted),
             };
         }
-        Some(self.said.clone())
+        is_other
     }
 }
 
@@ -185,25 +192,28 @@ mod tests {
         let begin = Instant::now();
         let at = |seconds: u64| begin + Duration::from_secs(seconds);
         let mut steady = Steady::default();
+        let settle = |steady: &mut Steady, seconds: u64| {
+            steady.settle(at(seconds)).then(|| steady.said.clone())
+        };
         let holds = |said: Vec<Diagnostic>| Some(Said::from([(object(), said)]));
         steady.take(changed(said("a")), at(0));
-        assert_eq!(steady.settle(at(4)), None, "too early");
+        assert_eq!(settle(&mut steady, 4), None, "too early");
         steady.take(changed(said("b")), at(4));
-        assert_eq!(steady.settle(at(6)), None, "it changed");
+        assert_eq!(settle(&mut steady, 6), None, "it changed");
         steady.take(changed(said("b")), at(7));
-        assert_eq!(steady.settle(at(9)), holds(said("b")), "it was found again, the same");
-        assert_eq!(steady.settle(at(20)), None, "it is said already");
+        assert_eq!(settle(&mut steady, 9), holds(said("b")), "it was found again, the same");
+        assert_eq!(settle(&mut steady, 20), None, "it is said already");
 
         // It goes and comes back.
         steady.take(changed(Vec::new()), at(21));
-        assert_eq!(steady.settle(at(22)), None);
+        assert_eq!(settle(&mut steady, 22), None);
         steady.take(changed(said("b")), at(23));
-        assert_eq!(steady.settle(at(60)), None, "nothing else than before");
+        assert_eq!(settle(&mut steady, 60), None, "nothing else than before");
 
         // What lowering says comes first; both have to go.
         let lowered = Some(Said::from([(object(), said("l"))]));
         steady.take(Found { changed: Vec::new(), lowered, is_more: false }, at(60));
-        assert_eq!(steady.settle(at(66)), holds([said("l"), said("b")].concat()));
+        assert_eq!(settle(&mut steady, 66), holds([said("l"), said("b")].concat()));
         steady.take(
             Found {
                 changed: vec![(object(), Vec::new())],
@@ -212,6 +222,6 @@ mod tests {
             },
             at(70),
         );
-        assert_eq!(steady.settle(at(75)), Some(Said::new()));
+        assert_eq!(settle(&mut steady, 75), Some(Said::new()));
     }
 }

@@ -134,7 +134,7 @@ pub(crate) struct Statuses {
     /// This control plane's revision; empty: all objects are its business.
     revision: String,
     read: watch::Receiver<Arc<Said>>,
-    found: watch::Receiver<Arc<Said>>,
+    found: watch::Receiver<Option<Arc<Said>>>,
     leading: watch::Receiver<bool>,
     /// What objects say of themselves, as far as it is something.
     written: Verdicts,
@@ -147,7 +147,7 @@ impl Statuses {
         client: Client,
         revision: String,
         read: watch::Receiver<Arc<Said>>,
-        found: watch::Receiver<Arc<Said>>,
+        found: watch::Receiver<Option<Arc<Said>>>,
         leading: watch::Receiver<bool>,
     ) -> Self {
         let (written, open) = (BTreeMap::new(), BTreeSet::new());
@@ -191,7 +191,8 @@ impl Statuses {
 
     /// Writes what is not as it should be.
     async fn settle(&mut self) {
-        let verdicts = verdicts(&self.read.borrow_and_update(), &self.found.borrow_and_update());
+        let Some(found) = self.found.borrow_and_update().clone() else { return };
+        let verdicts = verdicts(&self.read.borrow_and_update(), &found);
         let differs =
             |(object, verdict): &(&ObjectRef, &Verdict)| self.written.get(object) != Some(verdict);
         let said = verdicts.iter().filter(differs).map(|(object, _)| object.clone());

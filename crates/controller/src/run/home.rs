@@ -9,6 +9,7 @@ use std::{
 };
 
 use lateen_identity::{AuthoritySettings, CertificateAuthority, TokenIssuer, private_file};
+use lateen_inject::settings::ProxyConfigs;
 use lateen_sources::{Batch, DirectorySource, KubernetesSource, kubernetes};
 use tokio::{sync::watch, task::JoinSet};
 use tokio_util::sync::CancellationToken;
@@ -19,10 +20,12 @@ use crate::{
     authority::Authority,
     distribution::{Distribution, Facts},
     kubernetes::{
+        access::SecretAccess,
         authority,
         findings::{Findings, Said},
         lease,
         namespaces::Namespaces,
+        proxy_configs::FollowedProxyConfigs,
         renewal::Renewal,
         reviews::TokenReviews,
         roots::Roots,
@@ -43,6 +46,7 @@ pub(super) enum Source {
 /// What the source tells that is not for the compiler.
 pub(super) struct Followed {
     namespaces: Namespaces,
+    proxy_configs: FollowedProxyConfigs,
     judge: Judge,
 }
 
@@ -61,9 +65,21 @@ impl Source {
                     options.revision.as_str(),
                 );
                 let source = KubernetesSource::open(cluster.client.clone(), settings);
-                let followed = Followed { namespaces: Namespaces::new(), judge: Judge::new() };
+                let proxy_configs =
+                    FollowedProxyConfigs::new(&options.root_namespace, &options.revision);
+                let (namespaces, judge) = (Namespaces::new(), Judge::new());
+                let followed = Followed { namespaces, proxy_configs, judge };
                 Ok(Self::Cluster(source, followed, cluster.clone()))
             }
+        }
+    }
+
+    /// The ProxyConfigs of a cluster, as they are and as they change.
+    pub(super) fn proxy_configs(&self) -> watch::Receiver<Arc<ProxyConfigs>> {
+        match self {
+            // Nobody injects from a folder.
+            Self::Directory(..) => watch::channel(Arc::default()).1,
+            Self::Cluster(_, followed, _) => followed.proxy_configs.subscribe(),
         }
     }
 
@@ -74,6 +90,7 @@ impl Source {
             Self::Cluster(source, followed, _) => {
                 let batch = source.next().await?;
                 followed.namespaces.take(&batch);
+                followed.proxy_configs.take(&batch);
                 followed.judge.take(&batch);
                 Some(batch)
             }
@@ -85,6 +102,8 @@ impl Source {
 pub(super) struct Home {
     pub(super) authority: Authority,
     pub(super) tokens: Tokens,
+    /// Who knows which gateways may have keys; in a folder all may.
+    pub(super) secrets: Option<SecretAccess>,
     pub(super) chores: Chores,
 }
 
@@ -129,7 +148,8 @@ impl Home {
                 let secret = Box::new(Kept { name, data, settings: authority, exchange });
                 Ok(Self {
                     authority: in_force,
-                    tokens: Tokens::Reviewed(Box::new(TokenReviews::new(client))),
+                    tokens: Tokens::Reviewed(Box::new(TokenReviews::new(client.clone()))),
+                    secrets: Some(SecretAccess::new(client)),
                     chores: Chores::Cluster {
                         cluster: cluster.clone(),
                         secret,
@@ -162,7 +182,7 @@ impl Home {
         let chores = Chores::Directory(Box::new(state));
         // In a folder it is exchanged by starting anew.
         let (_, authority) = Authority::new(authority);
-        Ok(Self { authority, tokens, chores })
+        Ok(Self { authority, tokens, secrets: None, chores })
     }
 }
 

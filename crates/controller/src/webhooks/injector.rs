@@ -14,6 +14,7 @@ use kube::{
         watcher::{self, Event},
     },
 };
+use lateen_inject::settings::ProxyConfigs;
 use lateen_inject::{Decision, Facts, Labels, Reason, Request, Settings, path};
 use serde_json::Value;
 use tokio::sync::watch;
@@ -49,7 +50,11 @@ pub(super) enum Injected {
 }
 
 impl Injector {
-    pub(super) fn new(client: Client, names: &Names) -> (Arc<Self>, Follower) {
+    pub(super) fn new(
+        client: Client,
+        names: &Names,
+        proxy_configs: watch::Receiver<Arc<ProxyConfigs>>,
+    ) -> (Arc<Self>, Follower) {
         let injector = Arc::new(Self {
             client,
             settings: ArcSwapOption::empty(),
@@ -63,6 +68,7 @@ impl Injector {
                 format!("istio{}", names.suffix),
                 format!("istio-sidecar-injector{}", names.suffix),
             ],
+            proxy_configs,
             facts,
             mesh: None,
             values: None,
@@ -125,6 +131,7 @@ pub(super) struct Follower {
     namespace: String,
     /// The mesh's and the injector's.
     maps: [String; 2],
+    proxy_configs: watch::Receiver<Arc<ProxyConfigs>>,
     facts: Facts,
     /// Its data; `None` until it was looked for.
     mesh: Option<Data>,
@@ -145,6 +152,7 @@ impl Follower {
                 () = stop.cancelled() => return,
                 Some(data) = mesh.next() => self.mesh = Some(data),
                 Some(data) = values.next() => self.values = Some(data),
+                Ok(()) = self.proxy_configs.changed() => {}
                 _ = nodes.tick() => self.look_at_nodes().await,
             }
             self.take();
@@ -217,7 +225,10 @@ impl Follower {
             self.facts.clone(),
         );
         match settings {
-            Ok(settings) => self.injector.settings.store(Some(Arc::new(settings))),
+            Ok(mut settings) => {
+                settings.proxy_configs = ProxyConfigs::clone(&self.proxy_configs.borrow());
+                self.injector.settings.store(Some(Arc::new(settings)));
+            }
             Err(error) => {
                 let maps = self.maps.join(", ");
                 tracing::error!(maps, "the settings of injection cannot be read: {error}");
