@@ -32,6 +32,14 @@ struct View {
 impl View {
     /// Follows a cluster; the first batch is there.
     fn open(api: &Api, adjust: impl FnOnce(&mut Settings)) -> anyhow::Result<Self> {
+        let mut view = Self::begin(api, adjust)?;
+        view.next(PATIENCE)?;
+        anyhow::ensure!(view.last.initial, "the first batch says that it is");
+        Ok(view)
+    }
+
+    /// Follows a cluster; nothing is there yet.
+    fn begin(api: &Api, adjust: impl FnOnce(&mut Settings)) -> anyhow::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let mut settings = Settings::new("istio-system", "");
         // Lists of more than a few objects come in pages.
@@ -39,16 +47,13 @@ impl View {
         adjust(&mut settings);
         let cluster = runtime.block_on(Cluster::connect(Some(api.kubeconfig()), "test"))?;
         let source = runtime.block_on(async { KubernetesSource::open(cluster.client, settings) });
-        let mut view = Self {
+        Ok(Self {
             runtime,
             source,
             objects: BTreeMap::new(),
             told: BTreeMap::new(),
             last: Batch::default(),
-        };
-        view.next(PATIENCE)?;
-        anyhow::ensure!(view.last.initial, "the first batch says that it is");
-        Ok(view)
+        })
     }
 
     fn next(&mut self, limit: Duration) -> anyhow::Result<()> {
@@ -396,5 +401,70 @@ fn what_happened_while_nobody_listened_is_made_up_for() -> anyhow::Result<()> {
     view.settle();
     assert_eq!(view.told["Pod shop/web-3"], told["Pod shop/web-3"], "nothing happened to it");
     assert_eq!(view.names().iter().filter(|name| name.starts_with("Pod shop/")).count(), 7);
+    Ok(())
+}
+
+/// How often pods were asked for in lists, and answered with a code.
+fn lists(api: &Api, code: &str) -> anyhow::Result<u64> {
+    let metrics = api.kubectl().run(["get", "--raw", "/metrics"])?;
+    let wanted = [format!("code=\"{code}\""), r#"resource="pods""#.into(), r#"verb="LIST""#.into()];
+    let lines = metrics.lines().filter(|line| line.starts_with("apiserver_request_total{"));
+    let lines = lines.filter(|line| wanted.iter().all(|part| line.contains(part.as_str())));
+    let counts =
+        lines.map(|line| Ok(line.rsplit(' ').next().context("a number")?.parse::<u64>()?));
+    counts.sum()
+}
+
+#[test]
+fn when_etcd_forgets_nothing_is_lost() -> anyhow::Result<()> {
+    let mut api = Api::start()?;
+    api.serve_uncached()?;
+    api.namespace("shop")?;
+    let pods: String = (0..40).map(|number| pod(&format!("web-{number}"), "1")).collect();
+    api.kubectl().apply(&pods)?;
+
+    // In the middle of a list its beginning is forgotten: what comes next cannot be asked for.
+    let mut view = View::begin(&api, |settings| settings.page = 1)?;
+    let mut forgotten = 0;
+    loop {
+        let is_last = forgotten == 8;
+        let limit = if is_last { PATIENCE } else { Duration::from_millis(30) };
+        match view.next(limit) {
+            Ok(()) => break,
+            Err(error) if is_last => return Err(error),
+            Err(_) => {}
+        }
+        forgotten += 1;
+        api.kubectl().apply(&pod("web-0", &forgotten.to_string()))?;
+        api.compact()?;
+    }
+    assert!(view.last.initial, "the first batch is everything");
+    assert!(lists(&api, "410")? > 0, "no list was cut off");
+    let last = forgotten.to_string();
+    view.until("the last change", |view| view.label("Pod shop/web-0", "version") == Some(&last))?;
+    view.settle();
+    assert_eq!(view.names().iter().filter(|name| name.starts_with("Pod shop/")).count(), 40);
+    let told = view.told.clone();
+
+    // From where the watches stopped nothing can be told any more.
+    api.kill_server()?;
+    api.start_server()?;
+    let delete = ["delete", "pod", "-n", "shop", "--force", "--grace-period=0"];
+    api.kubectl().run(delete.into_iter().chain(["web-1", "web-7"]))?;
+    api.kubectl().apply(&pod("web-2", "2"))?;
+    api.kubectl().apply(&pod("web-40", "1"))?;
+    api.compact()?;
+    view.until("what happened", |view| {
+        !view.has("Pod shop/web-1")
+            && !view.has("Pod shop/web-7")
+            && view.has("Pod shop/web-40")
+            && view.label("Pod shop/web-2", "version") == Some("2")
+    })?;
+    view.settle();
+    assert!(view.last.diagnostics.is_empty(), "{:?}", view.last.diagnostics);
+    assert_eq!(view.told["Pod shop/web-3"], told["Pod shop/web-3"], "nothing happened to it");
+    assert_eq!(view.names().iter().filter(|name| name.starts_with("Pod shop/")).count(), 39);
+    // The server is another one, and counts from nothing.
+    assert!(lists(&api, "200")? >= 39, "everything was listed anew");
     Ok(())
 }

@@ -534,3 +534,202 @@ fn serial(address: SocketAddr) -> anyhow::Result<String> {
     anyhow::ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     Ok(String::from_utf8(output.stdout)?)
 }
+
+/// One of each kind that is installed, with something that is not honoured yet: kind, specification, and what
+/// is said. Of a PeerAuthentication everything is honoured; that it selects nothing is said of it.
+fn not_honoured() -> Vec<(&'static str, Value, &'static str)> {
+    let route = json!([{"destination": {"host": "kubernetes.default.svc.cluster.local"}}]);
+    let tls = json!({"mode": "SIMPLE", "credentialName": "front", "cipherSuites": ["ECDHE-RSA-AES128-GCM-SHA256"]});
+    vec![
+        (
+            "VirtualService",
+            json!({"hosts": ["kubernetes"], "http": [{"route": route,
+                "fault": {"abort": {"httpStatus": 500, "percentage": {"value": 1}}}}]}),
+            "spec.http[0].fault",
+        ),
+        (
+            "DestinationRule",
+            json!({"host": "kubernetes", "trafficPolicy": {"outlierDetection": {"consecutive5xxErrors": 5}}}),
+            "spec.trafficPolicy.outlierDetection",
+        ),
+        (
+            "Gateway",
+            json!({"servers": [{"port": {"number": 443, "name": "https", "protocol": "HTTPS"},
+                "hosts": ["*"], "tls": tls}]}),
+            "spec.servers[0].tls.cipherSuites",
+        ),
+        (
+            "ServiceEntry",
+            json!({"hosts": ["example.com"], "ports": [{"number": 80, "name": "http", "protocol": "HTTP"}],
+                "resolution": "DNS_ROUND_ROBIN"}),
+            "spec.resolution",
+        ),
+        ("WorkloadEntry", json!({"address": "10.0.0.1", "network": "elsewhere"}), "spec.network"),
+        (
+            "Sidecar",
+            json!({"ingress": [{"port": {"number": 80, "name": "http", "protocol": "HTTP"},
+                "defaultEndpoint": "127.0.0.1:8080"}]}),
+            "spec.ingress",
+        ),
+        (
+            "EnvoyFilter",
+            json!({"configPatches": [{"applyTo": "CLUSTER", "match": {"context": "ANY"},
+                "patch": {"operation": "REMOVE"}}]}),
+            "Lateen does not act on EnvoyFilter yet",
+        ),
+        ("ProxyConfig", json!({"image": {"imageType": "debug"}}), "spec.image"),
+        (
+            "WorkloadGroup",
+            json!({"template": {"serviceAccount": "web"}}),
+            "Lateen does not act on WorkloadGroup yet",
+        ),
+        (
+            "PeerAuthentication",
+            json!({"selector": {"matchLabels": {"app": "nobody"}}, "mtls": {"mode": "STRICT"}}),
+            "no workload of namespace shop has these labels",
+        ),
+        (
+            "RequestAuthentication",
+            json!({"jwtRules": [{"issuer": "https://example.com"}]}),
+            "every request that has one is refused",
+        ),
+        (
+            "AuthorizationPolicy",
+            json!({"targetRefs": [{"kind": "Service", "name": "web"}], "rules": [{}]}),
+            "spec.targetRefs",
+        ),
+        (
+            "Telemetry",
+            json!({"tracing": [{"randomSamplingPercentage": 10.0}]}),
+            "Lateen does not act on Telemetry yet",
+        ),
+        (
+            "WasmPlugin",
+            json!({"url": "oci://example.com/plugin:1"}),
+            "Lateen does not act on WasmPlugin yet",
+        ),
+        (
+            "TrafficExtension",
+            json!({"lua": {"inlineCode": "function envoy_on_request(handle) end"}}),
+            "Lateen does not act on TrafficExtension yet",
+        ),
+    ]
+}
+
+fn object(kind: &str, name: &str, spec: &Value) -> Value {
+    let kind = lateen_api::Kind::ALL.iter().find(|known| known.name() == kind).expect("a kind");
+    json!({
+        "apiVersion": kind.api_version(),
+        "kind": kind.name(),
+        "metadata": {"name": name, "namespace": "shop"},
+        "spec": spec,
+    })
+}
+
+/// Waits until an object's condition says something; gives the object.
+fn says(api: &Api, kind: &str, name: &str, reason: &str, part: &str) -> anyhow::Result<Value> {
+    let known = lateen_api::Kind::ALL.iter().find(|known| known.name() == kind).context("kind")?;
+    let resource = format!("{}.{}", known.plural(), known.group());
+    wait::until(&format!("{kind} {name} says {reason}: {part}"), PATIENCE, || {
+        let found = api.kubectl().json(["get", &resource, name, "--namespace", "shop"])?;
+        let conditions = found["status"]["conditions"].as_array().context("no condition")?;
+        let ours = conditions.iter().find(|it| it["type"] == "Reconciled").context("not ours")?;
+        let message = ours["message"].as_str().unwrap_or_default();
+        anyhow::ensure!(ours["reason"] == reason && message.contains(part), "{ours}");
+        anyhow::ensure!(ours["status"] == "True", "{ours}");
+        Ok(found)
+    })
+}
+
+#[test]
+fn every_kind_says_what_is_not_honoured() -> anyhow::Result<()> {
+    let api = cluster()?;
+    api.namespace("shop")?;
+    // Without a workload it cannot be known that nobody is selected.
+    let workload = pod("shop", &labels(&[("app", "web")]), &json!({}));
+    api.kubectl().apply(&workload.to_string())?;
+    let plane = Plane::start(&api, names::DEFAULT_REVISION, HOUR)?;
+    register_validation(&api, &plane)?;
+    for name in ["istio-validator-istio-system", "istiod-default-validator"] {
+        trusted(&api, "validatingwebhookconfiguration", name)?;
+    }
+    let rows = not_honoured();
+    let installed = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/helm/lateen/crds");
+    assert_eq!(rows.len(), std::fs::read_dir(installed)?.count(), "one of each kind");
+    for (kind, spec, part) in &rows {
+        let input = object(kind, "one", spec);
+        let (taken, said) = told(&api, &["apply", "--filename", "-"], &input)?;
+        assert!(taken, "{kind}: {said}");
+        if *kind != "PeerAuthentication" {
+            assert!(said.contains("Warning:") && said.contains(part), "{kind}: {said}");
+        }
+    }
+    let mut versions = Vec::new();
+    for (kind, _, part) in &rows {
+        let reason = if *kind == "PeerAuthentication" { "Warnings" } else { "NotHonoured" };
+        let found = says(&api, kind, "one", reason, part)?;
+        versions.push((*kind, reason, *part, found["metadata"]["resourceVersion"].clone()));
+    }
+
+    // What is wrong with objects together, which no webhook can know.
+    let route = |host: &str| json!({"hosts": ["web"], "http": [{"route": [{"destination": {"host": host}}]}]});
+    let broken = route("nobody");
+    let (_, said) =
+        told(&api, &["apply", "--filename", "-"], &object("VirtualService", "two", &broken))?;
+    assert!(!said.contains("Warning"), "{said}");
+    let unknown =
+        "spec.http[0].route[0].destination: no service nobody.shop.svc.cluster.local is known";
+    says(&api, "VirtualService", "two", "Warnings", unknown)?;
+    let gateway = json!({"selector": {"istio": "nowhere"}, "servers": [
+        {"port": {"number": 80, "name": "http", "protocol": "HTTP"}, "hosts": ["*"]}]});
+    api.kubectl().apply(&object("Gateway", "two", &gateway).to_string())?;
+    says(&api, "Gateway", "two", "Warnings", "no workload of the mesh has these labels")?;
+    api.kubectl().apply(
+        "{apiVersion: v1, kind: Service, metadata: {name: nobody, namespace: shop}, \
+         spec: {ports: [{name: http, port: 80}]}}",
+    )?;
+    says(&api, "VirtualService", "two", "Accepted", "")?;
+
+    // Another control plane finds the same, and nothing is written twice.
+    let other = Plane::start(&api, names::DEFAULT_REVISION, HOUR)?;
+    plane.stop();
+    api.kubectl().run(["delete", "service", "nobody", "--namespace", "shop"])?;
+    says(&api, "VirtualService", "two", "Warnings", unknown)?;
+    for (kind, reason, part, version) in versions {
+        let found = says(&api, kind, "one", reason, part)?;
+        assert_eq!(found["metadata"]["resourceVersion"], version, "{kind}");
+    }
+    other.stop();
+    Ok(())
+}
+
+#[test]
+fn proxy_configs_are_heeded_as_they_change() -> anyhow::Result<()> {
+    let api = cluster()?;
+    let plane = Plane::start(&api, names::DEFAULT_REVISION, HOUR)?;
+    register_injection(&api, &plane, names::DEFAULT_REVISION)?;
+    api.namespace("shop")?;
+    api.kubectl().run(["label", "namespace", "shop", "istio-injection=enabled"])?;
+    let plain = pod("shop", &Labels::new(), &json!({}));
+    let says = |wanted: Option<&str>| {
+        wait::until(&format!("the variable {wanted:?}"), PATIENCE, || {
+            let pod = shown(&api, &plain)?;
+            let variables = pod["spec"]["initContainers"][1]["env"].as_array().context("env")?;
+            let found = variables.iter().find(|one| one["name"] == "MINE");
+            let value = found.and_then(|one| one["value"].as_str());
+            anyhow::ensure!(value == wanted, "{value:?}");
+            Ok(())
+        })
+    };
+    says(None)?;
+    for value in ["a", "b"] {
+        let config = json!({"environmentVariables": {"MINE": value}});
+        api.kubectl().apply(&object("ProxyConfig", "mine", &config).to_string())?;
+        says(Some(value))?;
+    }
+    let delete = ["delete", "proxyconfigs.networking.istio.io", "mine", "--namespace", "shop"];
+    api.kubectl().run(delete)?;
+    says(None)?;
+    plane.stop();
+    Ok(())
+}

@@ -60,6 +60,8 @@ pub struct Api {
     place: Place,
     port: u16,
     etcd_port: u16,
+    /// The API server keeps no copy of what etcd holds.
+    is_uncached: bool,
     reaper: Reaper,
 }
 
@@ -108,6 +110,7 @@ impl Api {
             place,
             port,
             etcd_port,
+            is_uncached: false,
             reaper,
         };
         api.start_etcd()?;
@@ -268,6 +271,40 @@ impl Api {
         Ok(())
     }
 
+    /// Starts the API server anew, without a copy of what etcd holds: it reads and watches etcd itself, and
+    /// knows of the past what etcd knows.
+    ///
+    /// # Errors
+    /// When it does not run, does not end, or does not serve in time.
+    pub fn serve_uncached(&mut self) -> anyhow::Result<()> {
+        self.stop_server()?;
+        self.is_uncached = true;
+        self.start_server()
+    }
+
+    /// Makes etcd forget all but the present.
+    ///
+    /// # Errors
+    /// When etcd does not answer or refuses.
+    pub fn compact(&self) -> anyhow::Result<()> {
+        let now = self.etcd("range", r#"{"key": "AA=="}"#)?;
+        let (_, rest) = now.split_once(r#""revision":""#).context("etcd names no revision")?;
+        let (revision, _) = rest.split_once('"').context("etcd names no revision")?;
+        let ask = format!(r#"{{"revision": "{revision}", "physical": true}}"#);
+        self.etcd("compaction", &ask).map(drop)
+    }
+
+    /// Asks etcd over its JSON gateway.
+    fn etcd(&self, call: &str, body: &str) -> anyhow::Result<String> {
+        let url = format!("http://127.0.0.1:{}/v3/kv/{call}", self.etcd_port);
+        let mut curl = Command::new("curl");
+        curl.args(["--silent", "--show-error", "--fail", "--data", body, &url]);
+        let output = curl.output().context("curl does not start")?;
+        let said = String::from_utf8_lossy(&output.stderr);
+        anyhow::ensure!(output.status.success(), "etcd does not do {call}: {said}");
+        Ok(String::from_utf8(output.stdout)?)
+    }
+
     fn server_command(&self) -> Command {
         let folder = self.folder();
         let mut command = Command::new(self.programs.path("kube-apiserver"));
@@ -286,6 +323,9 @@ impl Api {
             "--allow-privileged",
             "--profiling=false",
         ]);
+        if self.is_uncached {
+            command.arg("--watch-cache=false");
+        }
         if self.place.address.is_loopback() {
             // Loopback is no valid address of an endpoint.
             command.arg("--endpoint-reconciler-type=none");
