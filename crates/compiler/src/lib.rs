@@ -38,6 +38,8 @@
 //! );
 //! ```
 //!
+//! - `findings`: what is wrong with objects as they work together, as they change; `analyze`: the same for
+//!   everybody at once.
 //! - [`Compiler`]: the whole of it; [`Options`] what it is made with.
 //! - [`change`]: [`Change`]s in; [`Changes`] (what became stale) and [`Output`]s out.
 //! - [`client`]: who asks; [`scope`]: which of them see the same.

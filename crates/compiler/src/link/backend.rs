@@ -55,7 +55,7 @@ impl Linker<'_> {
         let host: Arc<str> = self.external_name(host).unwrap_or_else(|| host.to_owned()).into();
         let seen = self.backend_service(&host);
         let ports: Vec<u16> =
-            seen.iter().flat_map(|seen| seen.ports()).map(|(_, port)| port.number).collect();
+            seen.iter().flat_map(Seen::ports).map(|(_, port)| port.number).collect();
         // A service without ports has no endpoints that any traffic could be for; nothing is said of it.
         let is_open = seen.is_some() && ports.is_empty();
         if !is_open {

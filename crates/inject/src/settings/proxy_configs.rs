@@ -18,9 +18,6 @@ pub struct ProxyConfigs {
 
 #[derive(Debug, Clone, PartialEq)]
 struct Entry {
-    /// In nanoseconds since 1970; none: older than every other.
-    created: Option<i128>,
-    name: String,
     /// Whom it selects; an empty selector selects nobody. None: all workloads.
     labels: Option<Labels>,
     settings: Value,
@@ -29,6 +26,8 @@ struct Entry {
 impl ProxyConfigs {
     /// Takes the ProxyConfigs among some objects. Those of the root namespace are for the whole mesh.
     pub fn new<'o>(root_namespace: &str, objects: impl IntoIterator<Item = &'o Object>) -> Self {
+        let mut objects: Vec<&Object> = objects.into_iter().collect();
+        objects.sort_by_key(|object| (object.meta.creation_timestamp, &object.meta.name));
         let mut by_namespace: BTreeMap<String, Vec<Entry>> = BTreeMap::new();
         for object in objects {
             let Spec::ProxyConfig(config) = &object.spec else { continue };
@@ -40,15 +39,10 @@ impl ProxyConfigs {
                 settings.insert("proxyMetadata".to_owned(), json!(config.environment_variables));
             }
             let entry = Entry {
-                created: object.meta.creation_timestamp.map(|at| at.as_nanosecond()),
-                name: object.meta.name.clone(),
                 labels: config.selector.as_ref().map(|selector| selector.match_labels.clone()),
                 settings: Value::Object(settings),
             };
             by_namespace.entry(object.meta.namespace.clone()).or_default().push(entry);
-        }
-        for entries in by_namespace.values_mut() {
-            entries.sort_by(|a, b| (a.created, &a.name).cmp(&(b.created, &b.name)));
         }
         Self { root_namespace: root_namespace.to_owned(), by_namespace }
     }
