@@ -165,6 +165,19 @@ impl<'p> InboundPort<'p> {
         explain(|trace| self.decide_traced(seen, trace))
     }
 
+    /// Whether a connection that was accepted under an earlier plan may go on under this one.
+    /// `mutual`: its peer has proved an identity of the mesh. What would be accepted today in a
+    /// stricter form only may not; what has become stricter than need be may.
+    ///
+    /// # Errors
+    /// When plain text is not accepted any more.
+    pub fn may_go_on(&self, mutual: bool) -> Result<(), Refusal<'p>> {
+        match self.mode {
+            Mode::Strict if !mutual => Err(Refusal::new(Reason::MtlsRequired, self.origin)),
+            Mode::Strict | Mode::Permissive | Mode::Disable => Ok(()),
+        }
+    }
+
     /// The declared protocol; sniffed for a port that no service declares.
     #[must_use]
     pub fn protocol(&self) -> Protocol {

@@ -91,6 +91,17 @@ impl Plan {
         self.destinations.0.values().flatten()
     }
 
+    /// Whether both plans admit the same connections: what the workload accepts and its policies are
+    /// the same, not merely alike.
+    #[must_use]
+    pub fn admits_as(&self, other: &Self) -> bool {
+        let inbound = match (&self.inbound, &other.inbound) {
+            (Some(one), Some(other)) => Arc::ptr_eq(one, other),
+            (one, other) => one.is_none() && other.is_none(),
+        };
+        inbound && Arc::ptr_eq(&self.policies, &other.policies)
+    }
+
     /// The workload's own inbound configuration; absent until it arrived.
     #[must_use]
     pub fn workload(&self) -> Option<&v1::Workload> {

@@ -51,6 +51,8 @@ struct Shared {
     version: AtomicU64,
     /// The same number, for those who wait.
     changed: watch::Sender<u64>,
+    /// The number of the last plan that admits other connections than the one before.
+    admission: watch::Sender<u64>,
     ready: watch::Sender<bool>,
     status: Mutex<Status>,
     resources: InForce,
@@ -118,6 +120,7 @@ impl Plans {
             plan: ArcSwap::from_pointee(Plan::default()),
             version: AtomicU64::new(0),
             changed: watch::Sender::new(0),
+            admission: watch::Sender::new(0),
             ready: watch::Sender::new(false),
             status: Mutex::default(),
             resources: InForce::default(),
@@ -161,6 +164,18 @@ impl Plans {
     #[must_use]
     pub fn changed(&self) -> watch::Receiver<u64> {
         self.shared.changed.subscribe()
+    }
+
+    /// The version of the last plan that admits other connections to the workload than the one
+    /// before did, for open connections that may not go on.
+    #[must_use]
+    pub fn admission(&self) -> watch::Receiver<u64> {
+        self.shared.admission.subscribe()
+    }
+
+    /// Puts another plan in force, as a cut does: for tests of what stands on it.
+    pub fn replace(&self, plan: Arc<Plan>) {
+        self.swap(plan);
     }
 
     /// Whether a first cut has been applied.
@@ -225,9 +240,12 @@ impl Plans {
     }
 
     fn swap(&self, plan: Arc<Plan>) {
-        self.shared.plan.store(plan);
+        let before = self.shared.plan.swap(Arc::clone(&plan));
         self.shared.ready.send_replace(true);
         self.announce();
+        if !plan.admits_as(&before) {
+            self.shared.admission.send_replace(self.version());
+        }
     }
 
     /// Wakes those who wait for a change.

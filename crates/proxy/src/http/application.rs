@@ -22,6 +22,9 @@ pub(super) fn delivery<'p>(
     let inbound = plan.inbound(port).map_err(|refusal| Refusal::decided(&refusal))?;
     let named = exchange.downstream.application(|known| application(known, &inbound, port));
     exchange.ongoing.sent_to = SentTo::Application(named);
+    // The connection may have been accepted under another policy.
+    let mutual = exchange.downstream.facts.tls.is_some();
+    inbound.may_go_on(mutual).map_err(|refusal| Refusal::decided(&refusal))?;
     let carried = match exchange.carried() {
         Carried::Upgrade => Carried::Upgrade,
         version => inbound.carried(version),

@@ -101,6 +101,19 @@ impl Downstream {
         application
     }
 
+    /// Returns when the workload would not take this connection any more.
+    async fn refused(&self) -> Reason {
+        let Entry::Inbound { port } = self.entry else { return std::future::pending().await };
+        let mutual = self.facts.tls.is_some();
+        self.ctx
+            .revoked(|plan| {
+                let inbound = plan.inbound(port);
+                let refusal = inbound.and_then(|inbound| inbound.may_go_on(mutual)).err()?;
+                Some(refusal.reason.into())
+            })
+            .await
+    }
+
     /// A request that no codec could read is logged like any other.
     pub(super) fn refuse_unread(self: &Rc<Self>, reason: Reason) {
         let (head, ()) = Request::new(()).into_parts();
@@ -124,7 +137,8 @@ impl Downstream {
         *self.relay.borrow_mut() = Some(relay);
     }
 
-    /// Waits for the relay of an upgrade, if there is one, as long as the drain leaves it time.
+    /// Waits for the relay of an upgrade, if there is one, as long as the drain leaves it time and
+    /// the workload takes connections like this one.
     pub(super) async fn join_relay(&self) {
         let relay = self.relay.borrow_mut().take();
         let Some(mut relay) = relay else { return };
@@ -133,6 +147,11 @@ impl Downstream {
             ended = &mut relay => ended,
             () = drain.reached(DrainPhase::Ending) => {
                 self.ending.set(Reason::DrainTimedOut);
+                relay.abort();
+                relay.await
+            }
+            reason = self.refused() => {
+                self.ending.set(reason);
                 relay.abort();
                 relay.await
             }

@@ -179,13 +179,18 @@ pub(super) struct Settled {
 impl Settled {
     /// The caller, as policy sees it.
     pub(super) fn peer(&self) -> Peer<'_> {
-        let source = self.facts.downstream_remote.ip();
-        Peer {
-            identity: self.facts.peer().and_then(|peer| peer.spiffe.as_ref()).map(SpiffeId::as_str),
-            source,
-            remote: source,
-            destination: self.facts.original_destination,
-            sni: self.facts.sni.as_deref(),
-        }
+        peer(&self.facts)
+    }
+}
+
+/// The caller, as policy sees it.
+pub(super) fn peer(facts: &ConnectionFacts) -> Peer<'_> {
+    let source = facts.downstream_remote.ip();
+    Peer {
+        identity: facts.peer().and_then(|peer| peer.spiffe.as_ref()).map(SpiffeId::as_str),
+        source,
+        remote: source,
+        destination: facts.original_destination,
+        sni: facts.sni.as_deref(),
     }
 }

@@ -6,16 +6,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use lateen_engine::Plan;
 use lateen_engine::balance::Draw;
 use lateen_engine::destination::{Destination, Discovery};
 use lateen_engine::upstream::{Carried, UpstreamTls};
 use tokio::io::AsyncWriteExt;
 use tokio::time::{Instant, interval_at};
 
+use super::Refused;
 use super::account::{Account, Ending, SentTo};
-use super::arrival::Settled;
+use super::arrival::{self, Settled};
 use crate::cell::{Connected, InFlight};
-use crate::connection::{ClientIo, ServerIo};
+use crate::connection::{ClientIo, ConnectionFacts, Direction, ServerIo};
 use crate::tcp::{Counters, Ended, Relay};
 use crate::telemetry::{Reason, TcpMeter};
 use crate::upstream::{DialError, Source, Target};
@@ -153,7 +155,7 @@ impl Failed {
 
 /// Relays until the end. `said`: what the server has said already.
 pub(super) async fn relay(settled: Settled, opened: Opened, said: Bytes) {
-    let Settled { ctx, mut io, account, .. } = settled;
+    let Settled { ctx, mut io, facts, mut account } = settled;
     let mut upstream = opened.io;
     let meter = account.open();
     let counters = Rc::new(Counters::default());
@@ -162,10 +164,13 @@ pub(super) async fn relay(settled: Settled, opened: Opened, said: Bytes) {
             counters.sent.set(said.len() as u64);
             meter.sent(said.len() as u64);
             drop(said);
-            carry(&ctx, &mut io, &mut upstream, &counters, &meter).await
+            carry(&ctx, &facts, &mut io, &mut upstream, &counters, &meter).await
         }
-        Err(error) => Some(Ended::Downstream(error)),
+        Err(error) => Stopped::Relay(Ended::Downstream(error)),
     };
+    if let Stopped::Refused(Refused { origin: Some(origin), .. }) = &ended {
+        account.decided_by = Some(origin.clone());
+    }
     account.finish(&ending(ended), &counters);
 }
 
@@ -177,26 +182,52 @@ async fn greet(io: &mut ServerIo, said: &[u8]) -> std::io::Result<()> {
     io.flush().await
 }
 
-/// `None`: the drain has cut it.
+/// Why a relay is over.
+enum Stopped {
+    Relay(Ended),
+    /// The drain has cut it.
+    Drain,
+    /// It would not be allowed today.
+    Refused(Refused),
+}
+
+/// What stands against a relay that was allowed, under the plan of the moment.
+fn objection(plan: &Plan, facts: &ConnectionFacts) -> Option<Refused> {
+    if facts.direction == Direction::Inbound {
+        let inbound = plan.inbound(facts.original_destination.port());
+        let mutual = facts.tls.is_some();
+        if let Err(refusal) = inbound.and_then(|inbound| inbound.may_go_on(mutual)) {
+            return Some(refusal.into());
+        }
+    }
+    let verdict = plan.authorize_connection(&arrival::peer(facts));
+    (!verdict.allowed).then(|| Refused::denied(&verdict))
+}
+
 async fn carry(
     ctx: &WorkerContext,
+    facts: &ConnectionFacts,
     io: &mut ServerIo,
     upstream: &mut ClientIo,
     counters: &Rc<Counters>,
     meter: &TcpMeter,
-) -> Option<Ended> {
+) -> Stopped {
     let idle = ctx.settings.timeouts.tcp_idle;
     let relay = Relay { counters: Rc::clone(counters), idle };
     let mut running = std::pin::pin!(relay.run(io, upstream));
     let mut drain = ctx.drain.clone();
     let mut ending = std::pin::pin!(drain.reached(DrainPhase::Ending));
+    // Of its own workload's connections outwards, no policy speaks.
+    let governed = facts.direction != Direction::Outbound;
+    let mut revoked = std::pin::pin!(ctx.revoked(|plan| objection(plan, facts)));
     let mut reports = interval_at(Instant::now() + REPORT, REPORT);
     let mut reported = Reported { received: counters.received.get(), sent: counters.sent.get() };
     let ended = loop {
         tokio::select! {
             biased;
-            ended = &mut running => break Some(ended),
-            () = &mut ending => break None,
+            ended = &mut running => break Stopped::Relay(ended),
+            () = &mut ending => break Stopped::Drain,
+            refused = &mut revoked, if governed => break Stopped::Refused(refused),
             _ = reports.tick() => reported.catch_up(counters, meter),
         }
     };
@@ -219,13 +250,14 @@ impl Reported {
     }
 }
 
-fn ending(ended: Option<Ended>) -> Ending {
+fn ending(ended: Stopped) -> Ending {
     let (reason, termination) = match ended {
-        Some(Ended::Closed) => return Ending::default(),
-        Some(Ended::Idle) => (Reason::IdleTimedOut, String::new()),
-        Some(Ended::Downstream(error)) => (Reason::DownstreamReset, error.to_string()),
-        Some(Ended::Upstream(error)) => (Reason::UpstreamResetMidway, error.to_string()),
-        None => (Reason::DrainTimedOut, String::new()),
+        Stopped::Relay(Ended::Closed) => return Ending::default(),
+        Stopped::Relay(Ended::Idle) => (Reason::IdleTimedOut, String::new()),
+        Stopped::Relay(Ended::Downstream(error)) => (Reason::DownstreamReset, error.to_string()),
+        Stopped::Relay(Ended::Upstream(error)) => (Reason::UpstreamResetMidway, error.to_string()),
+        Stopped::Drain => (Reason::DrainTimedOut, String::new()),
+        Stopped::Refused(refused) => (refused.reason, refused.detail),
     };
     Ending { reason: Some(reason), termination, transport: String::new() }
 }

@@ -164,6 +164,22 @@ impl WorkerContext {
         count * workers + self.index as u64
     }
 
+    /// Returns what `check` finds against an open connection, as soon as there is a plan under which
+    /// it finds something. It is asked again only when other connections are admitted than before.
+    pub async fn revoked<T>(&self, check: impl Fn(&Plan) -> Option<T>) -> T {
+        let mut admission = self.plans.admission();
+        loop {
+            // Marked as seen before looking, so that no change in between is missed.
+            admission.mark_unchanged();
+            if let Some(found) = check(&self.plan()) {
+                return found;
+            }
+            if admission.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+
     /// Waits until the details of a directory entry are in the plan.
     ///
     /// # Errors

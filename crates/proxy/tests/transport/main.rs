@@ -11,5 +11,6 @@ mod mesh;
 mod openssl;
 mod outbound;
 mod replacement;
+mod revoked;
 mod site;
 mod whole;

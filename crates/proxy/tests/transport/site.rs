@@ -112,6 +112,7 @@ pub fn echo(listener: TcpListener) {
 pub struct Site {
     pub base: Ipv4Addr,
     pub plane: DataPlane,
+    pub plans: Plans,
     telemetry: Arc<Telemetry>,
     log: tempfile::NamedTempFile,
 }
@@ -161,7 +162,7 @@ impl Site {
         let plane = DataPlane::start(&parts, inherited).unwrap();
         plane.follow(&plan).await;
         assert_eq!(plane.report().failed.len(), 0, "{:?}", plane.report());
-        Self { base, plane, telemetry, log }
+        Self { base, plane, plans: parts.plans, telemetry, log }
     }
 
     /// Where it takes connections to the workload.

@@ -16,12 +16,11 @@ use tokio::io::AsyncWriteExt;
 use tokio::time::Sleep;
 
 use super::WatchedIo;
-use super::drain::Drain;
+use super::drain::{Drain, Signal};
 use crate::http::downstream::Downstream;
 use crate::http::exchange::Incoming;
 use crate::http::request;
 use crate::telemetry::reason::Reason;
-use crate::worker::DrainPhase;
 
 /// How long a connection without an exchange is kept open for one more when the proxy drains, so
 /// that a request that is on its way is answered, with `connection: close`.
@@ -37,6 +36,8 @@ enum Ended {
     HeadersTimedOut,
     Idle,
     DrainTimedOut,
+    /// The workload does not take connections like this one any more.
+    Revoked,
 }
 
 /// Serves a connection until it ends, and the relay of an upgrade if it came to one.
@@ -61,7 +62,16 @@ pub(in crate::http) async fn serve(downstream: Rc<Downstream>, io: WatchedIo) {
         .serve_connection(TokioIo::new(io), service)
         .with_upgrades();
 
-    let ended = drive(&mut connection, &downstream, &mut deadlines).await;
+    let mut drain = Drain::new(&downstream);
+    let mut ended = drive(&mut connection, &downstream, &mut deadlines, &mut drain).await;
+    if matches!(ended, Ended::Revoked) {
+        // What is in flight was allowed when it began, and has as long as in a drain.
+        downstream.draining.set(true);
+        Pin::new(&mut connection).graceful_shutdown();
+        let rest = drive(&mut connection, &downstream, &mut deadlines, &mut drain);
+        let limit = downstream.ctx.settings.timeouts.drain;
+        ended = tokio::time::timeout(limit, rest).await.unwrap_or(Ended::Revoked);
+    }
     match &ended {
         Ended::Closed(Ok(())) => {}
         Ended::Closed(Err(error)) => refused_by_codec(&downstream, error),
@@ -77,6 +87,7 @@ pub(in crate::http) async fn serve(downstream: Rc<Downstream>, io: WatchedIo) {
         }
         Ended::Idle => Pin::new(&mut connection).graceful_shutdown(),
         Ended::DrainTimedOut => downstream.ending.set(Reason::DrainTimedOut),
+        Ended::Revoked => downstream.ending.set(Reason::MtlsRequired),
     }
     if matches!(ended, Ended::Idle) {
         let _ = connection.await;
@@ -86,21 +97,28 @@ pub(in crate::http) async fn serve(downstream: Rc<Downstream>, io: WatchedIo) {
     downstream.join_relay().await;
 }
 
-async fn drive<C>(connection: &mut C, downstream: &Downstream, deadlines: &mut Deadlines) -> Ended
+async fn drive<C>(
+    connection: &mut C,
+    downstream: &Downstream,
+    deadlines: &mut Deadlines,
+    drain: &mut Drain,
+) -> Ended
 where
     C: Future<Output = hyper::Result<()>> + Unpin,
 {
-    let mut drain = Drain::new(downstream.ctx.drain.clone());
     poll_fn(|cx| {
         if let Poll::Ready(result) = Pin::new(&mut *connection).poll(cx) {
             return Poll::Ready(Ended::Closed(result));
         }
-        while let Poll::Ready(phase) = drain.poll(cx) {
-            if phase == DrainPhase::Ending {
-                return Poll::Ready(Ended::DrainTimedOut);
+        while let Poll::Ready(signal) = drain.poll(cx) {
+            match signal {
+                Signal::Ending => return Poll::Ready(Ended::DrainTimedOut),
+                Signal::Revoked => return Poll::Ready(Ended::Revoked),
+                Signal::Draining => {
+                    downstream.draining.set(true);
+                    deadlines.shorten_idle();
+                }
             }
-            downstream.draining.set(true);
-            deadlines.shorten_idle();
         }
         deadlines.poll(cx, downstream)
     })

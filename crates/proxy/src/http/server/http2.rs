@@ -16,15 +16,15 @@ use h2::server::{Builder, Connection, SendResponse};
 use h2::{Reason as Code, RecvStream};
 use http::{Request, header};
 use http_body::Body;
+use tokio::time::Sleep;
 
 use super::WatchedIo;
-use super::drain::Drain;
+use super::drain::{Drain, Signal};
 use crate::http::downstream::Downstream;
 use crate::http::exchange::{Incoming, StreamError};
 use crate::http::pump::pump;
 use crate::http::request;
 use crate::telemetry::reason::Reason;
-use crate::worker::DrainPhase;
 
 /// What one request may have in flight unread.
 const STREAM_WINDOW: u32 = 256 * 1024;
@@ -59,18 +59,33 @@ pub(in crate::http) async fn serve(downstream: Rc<Downstream>, io: WatchedIo) {
 
 async fn drive(mut connection: Connection<WatchedIo, Bytes>, downstream: &Rc<Downstream>) {
     let mut exchanges: FuturesUnordered<Exchange> = FuturesUnordered::new();
-    let mut drain = Drain::new(downstream.ctx.drain.clone());
+    let mut drain = Drain::new(downstream);
+    let mut revoked: Option<Pin<Box<Sleep>>> = None;
     let idle = downstream.ctx.settings.timeouts.http_idle;
     let mut idle_timer = pin!(tokio::time::sleep(idle));
     let opened = Instant::now();
     poll_fn(|cx| {
-        while let Poll::Ready(phase) = drain.poll(cx) {
-            if phase == DrainPhase::Ending {
-                downstream.ending.set(Reason::DrainTimedOut);
-                return Poll::Ready(());
+        while let Poll::Ready(signal) = drain.poll(cx) {
+            match signal {
+                Signal::Ending => {
+                    downstream.ending.set(Reason::DrainTimedOut);
+                    return Poll::Ready(());
+                }
+                // What is in flight was allowed when it began, and has as long as in a drain.
+                Signal::Revoked => {
+                    let limit = downstream.ctx.settings.timeouts.drain;
+                    revoked = Some(Box::pin(tokio::time::sleep(limit)));
+                }
+                Signal::Draining => {}
             }
             downstream.draining.set(true);
             connection.graceful_shutdown();
+        }
+        if let Some(limit) = &mut revoked
+            && limit.as_mut().poll(cx).is_ready()
+        {
+            downstream.ending.set(Reason::MtlsRequired);
+            return Poll::Ready(());
         }
         while idle_timer.as_mut().poll(cx).is_ready() {
             let now = Instant::now();
