@@ -96,6 +96,12 @@ fn canonical(path: &str) -> Option<String> {
                 push_slash(&mut out);
                 stray = None;
             }
+            // `..;x=1` is `..` to Envoy and to some servers: what follows in the segment is dropped.
+            // To Envoy only dots that are written as such have parameters.
+            b';' if ends_in_dots(&out).is_some() && ends_in_dots(&bytes[..index]).is_some() => {
+                index += end_of_segment(&bytes[index..]);
+                continue;
+            }
             byte if must_be_escaped(byte) => {
                 out.extend_from_slice(format!("%{byte:02X}").as_bytes());
             }
@@ -128,6 +134,11 @@ fn push_slash(out: &mut Vec<u8>) {
             }
         }
     }
+}
+
+/// How many bytes there are before the next slash.
+fn end_of_segment(bytes: &[u8]) -> usize {
+    bytes.iter().position(|byte| matches!(byte, b'/' | b'\\')).unwrap_or(bytes.len())
 }
 
 /// Whether the last segment is `.` (1) or `..` (2).
@@ -206,6 +217,24 @@ mod tests {
             (Base, "/%/../%2fa", "/%2fa"),
             (Base, "/a{b}", "/a%7Bb%7D"),
             (Base, "/a|b^c~d[e]", "/a%7Cb%5Ec~d[e]"),
+            (Base, "/.;x=1", "/"),
+            (Base, "/x/..;/secret", "/secret"),
+            (Base, "/..;/secret", "/secret"),
+            (Base, "/.;/secret", "/secret"),
+            (Base, "/a/b/..;q=1/c", "/a/c"),
+            (Base, "/a/b/%2e%2E;q=1/c", "/a/b/..;q=1/c"),
+            (Base, "/a/b/.%2e;q/c", "/a/b/..;q/c"),
+            (Base, "/a/b/..;c\\d", "/a/d"),
+            (Base, "/a/b/.;../c", "/a/b/c"),
+            (Base, "/a/b/..;%2f/c", "/a/c"),
+            (Base, "/a/b/..;a/../c", "/c"),
+            (Base, "/a/b/..;?q=1", "/a/?q=1"),
+            (Base, "/a/b/..%3bx/c", "/a/b/..%3bx/c"),
+            (Base, "/a/.x;/b", "/a/.x;/b"),
+            (Base, "/a/...;/b", "/a/...;/b"),
+            (Base, "/a;x/../b", "/b"),
+            (DecodeAndMergeSlashes, "/a/b/..;%2f/c", "/a/c"),
+            (None, "/a/..;/b", "/a/..;/b"),
             (Base, "/a?b#c", "/a?b"),
             (Base, "/a#b?c", "/a"),
             (Base, "*", "*"),

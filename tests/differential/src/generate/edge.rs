@@ -225,8 +225,6 @@ impl Spelling {
             Self::Backslash => into("\\"),
             Self::SlashAtEnd => format!("{path}/"),
             Self::Fragment => format!("{path}#part"),
-            // A dot segment with a parameter is one only to Envoy's library.
-            Self::Parameter if path.ends_with('.') => path.to_owned(),
             Self::Parameter => format!("{path};x=1"),
             Self::Parent => format!("{path}/.."),
             Self::AboveRoot => format!("/../..{path}"),
