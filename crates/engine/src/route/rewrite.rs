@@ -30,7 +30,10 @@ impl PathRewrite {
             let pieces = substitution(&message.substitution, regex.captures_len())?;
             return Ok(Some(Self::Regex(regex, pieces)));
         }
-        Ok((!message.path.is_empty()).then(|| Self::Matched(message.path.as_str().into())))
+        let path = message.path.as_str();
+        // A target begins with a slash (RFC 9112, section 3.2.1).
+        let rooted = if path.starts_with('/') { path.into() } else { format!("/{path}").into() };
+        Ok((!path.is_empty()).then_some(Self::Matched(rooted)))
     }
 
     /// The new path and query.

@@ -188,8 +188,13 @@ fn rewrite(action: &mut RouteAction, rewrite: Option<&v1::Rewrite>, path: Option
         Some(path_match::Kind::SegmentPrefix(text)) => Some(text.trim_end_matches('/')),
         _ => None,
     };
-    match (segments, rewrite.path.trim_end_matches('/')) {
-        (_, "") if rewrite.path.is_empty() => {}
+    if rewrite.path.is_empty() {
+        return;
+    }
+    // A target begins with a slash (RFC 9112, section 3.2.1).
+    let slash = if rewrite.path.starts_with('/') { "" } else { "/" };
+    let path_to_send = format!("{slash}{}", rewrite.path);
+    match (segments, path_to_send.trim_end_matches('/')) {
         // No slash may be doubled or lost.
         (Some(prefix), "") if !prefix.is_empty() => {
             let fold = if path.is_some_and(|path| path.ignore_case) { "(?i)" } else { "" };
@@ -197,7 +202,7 @@ fn rewrite(action: &mut RouteAction, rewrite: Option<&v1::Rewrite>, path: Option
             action.regex_rewrite = Some(substitute(&pattern, r"/\2"));
         }
         (Some(prefix), trimmed) if !prefix.is_empty() => action.prefix_rewrite = trimmed.to_owned(),
-        _ => action.prefix_rewrite.clone_from(&rewrite.path),
+        _ => action.prefix_rewrite = path_to_send,
     }
 }
 

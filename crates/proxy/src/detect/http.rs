@@ -38,14 +38,35 @@ pub(super) fn request_line(bytes: &[u8]) -> Match {
     if space == 0 || space > METHOD_LIMIT || !bytes[..space].iter().all(|&byte| is_token(byte)) {
         return Match::No;
     }
-    let rest = &bytes[space + 1..];
+    let (method, rest) = (&bytes[..space], &bytes[space + 1..]);
     let Some(space) = rest.iter().position(|&byte| byte == b' ') else {
-        return open_if(rest.iter().all(|&byte| is_target(byte)));
+        return open_if(rest.is_empty() || target(method, rest) != Match::No);
     };
-    if space == 0 || !rest[..space].iter().all(|&byte| is_target(byte)) {
+    if space == 0 || target(method, &rest[..space]) != Match::Yes {
         return Match::No;
     }
     version(&rest[space + 1..])
+}
+
+/// A path, `*`, an absolute URI, or the authority of a `CONNECT` (RFC 9112, 3.2). Anything else is
+/// not HTTP to Envoy either.
+fn target(method: &[u8], bytes: &[u8]) -> Match {
+    if !bytes.iter().all(|&byte| is_target(byte)) {
+        return Match::No;
+    }
+    if matches!(bytes, [b'/' | b'*', ..]) || method == b"CONNECT" {
+        return Match::Yes;
+    }
+    let in_scheme = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.');
+    let scheme = bytes.iter().take_while(|byte| in_scheme(byte)).count();
+    let after = &bytes[scheme..];
+    if !bytes.first().is_some_and(u8::is_ascii_alphabetic) {
+        Match::No
+    } else if after.starts_with(b"://") {
+        Match::Yes
+    } else {
+        open_if(b"://".starts_with(after))
+    }
 }
 
 fn version(bytes: &[u8]) -> Match {

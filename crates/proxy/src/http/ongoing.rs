@@ -287,7 +287,7 @@ impl Record {
     fn route_name(&self) -> &str {
         match &self.sent_to {
             SentTo::Passthrough => "allow_any",
-            SentTo::BlackHole => "block_all",
+            SentTo::BlackHole if self.route_name.is_empty() => "block_all",
             SentTo::Application(_) if self.route_name.is_empty() => "default",
             _ => &self.route_name,
         }

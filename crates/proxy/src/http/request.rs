@@ -72,7 +72,7 @@ impl InProgress {
 
     /// The scheme as routes see it: where the target names none, `x-forwarded-proto` does, which the
     /// nearest trusted proxy has set.
-    fn scheme(&self) -> &'static str {
+    pub(super) fn scheme(&self) -> &'static str {
         let told = || {
             let told = self.head.headers.get(names::FORWARDED_PROTO)?;
             known_scheme(told.as_bytes())
@@ -265,6 +265,12 @@ async fn send(exchange: &mut InProgress, forward: Forward<'_>) -> Result<Reply, 
         Carried::Upgrade => Carried::Upgrade,
         version => exchange.ctx().plan().carried(destination, version),
     };
+    // A substitution may have taken the slash away, and HTTP/2 takes no such path (RFC 9113, section
+    // 8.3.1).
+    let rootless = forward.path_and_query.as_ref().is_some_and(|path| !path.starts_with('/'));
+    if rootless && carried == Carried::Http2 {
+        return Err(Refusal::new(Reason::UpstreamProtocolError));
+    }
     let delivery = Delivery {
         to: Destined::Destination {
             destination,

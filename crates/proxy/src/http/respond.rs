@@ -60,12 +60,26 @@ pub(super) fn refuse(mut exchange: InProgress, refusal: &Refusal) -> Response<An
         let code = HeaderValue::from_static(refusal.reason.code());
         response.headers_mut().insert(names::REASON, code);
     }
+    if refusal.reason == Reason::TokenNotChecked
+        && let Some(challenge) = challenge(&exchange)
+    {
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
+    }
     exchange.ongoing.fail(refusal.reason);
     let details = refusal.details.clone();
     if let Some(details) = details {
         exchange.ongoing.details = details;
     }
     finish_fixed(exchange, response)
+}
+
+/// What a client is told whose token does not count (RFC 6750, section 3), with Envoy's realm.
+fn challenge(exchange: &InProgress) -> Option<HeaderValue> {
+    let scheme = exchange.scheme();
+    let authority = exchange.ongoing.authority.to_str().ok()?;
+    let path = exchange.head.uri.path();
+    let realm = format!("Bearer realm=\"{scheme}://{authority}{path}\", error=\"invalid_token\"");
+    HeaderValue::try_from(realm).ok()
 }
 
 fn fixed(mut exchange: InProgress, response: Response<Bytes>, reason: Reason) -> Response<Answer> {
@@ -110,6 +124,7 @@ fn is_last(exchange: &InProgress) -> bool {
                 | Reason::UpgradeRefused
                 | Reason::TooManyHeaders
                 | Reason::DownstreamProtocolError
+                | Reason::MtlsRequired
         )
     );
     doubtful || !exchange.source.ended()

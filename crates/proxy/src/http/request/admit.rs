@@ -155,16 +155,12 @@ const fn is_of_authority(byte: u8) -> bool {
 }
 
 /// Refuses a body whose end others may see elsewhere, as Envoy does: of a transfer coding other than
-/// `chunked`, once, or with a length beside it (RFC 9112, section 6.3).
+/// `chunked`, once (RFC 9112, section 6.1). A length beside it has been taken away by the codec.
 fn check_framing(headers: &HeaderMap) -> Result<(), Refusal> {
     let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
     let Some(coding) = codings.next() else { return Ok(()) };
     if !coding.as_bytes().eq_ignore_ascii_case(b"chunked") || codings.next().is_some() {
         return Err(Refusal::new(Reason::UnknownTransferEncoding));
-    }
-    if headers.contains_key(header::CONTENT_LENGTH) {
-        let details = Some("http1.content_length_and_chunked_not_allowed".into());
-        return Err(Refusal { details, ..Refusal::new(Reason::BadRequest) });
     }
     Ok(())
 }
@@ -258,10 +254,6 @@ mod tests {
             (
                 &[("transfer-encoding", "chunked"), ("transfer-encoding", "chunked")],
                 Some(Reason::UnknownTransferEncoding),
-            ),
-            (
-                &[("content-length", "3"), ("transfer-encoding", "chunked")],
-                Some(Reason::BadRequest),
             ),
         ] {
             let mut map = HeaderMap::new();

@@ -265,8 +265,11 @@ registry! {
     TokenNotChecked = "token_not_checked" {
         advice: "JSON Web Tokens are not honoured yet and fail closed: send the request without one, or \
                  take the RequestAuthentication away.",
-        side: Policy, reached: No, flags: EXTERNAL_AUTHORIZATION, status: Some(401),
-        text: fixed("jwt_authn_access_denied{token_not_checked}", "Jwt cannot be checked"),
+        side: Policy, reached: No, flags: NONE, status: Some(401),
+        text: fixed(
+            "jwt_authn_access_denied{Jwks_doesn't_have_key_to_match_kid_or_alg_from_Jwt}",
+            "Jwks doesn't have key to match kid or alg from Jwt",
+        ),
     }
     /// Plain text on a port that takes mutual TLS only.
     MtlsRequired = "mtls_required" {
