@@ -40,7 +40,7 @@ pub(super) enum Source {
     /// A folder of YAML, and the state folder beside it.
     Directory(DirectorySource, PathBuf),
     /// A cluster, and what is followed of it beside the mesh.
-    Cluster(KubernetesSource, Followed, Cluster),
+    Cluster(KubernetesSource, Box<Followed>, Cluster),
 }
 
 /// What the source tells that is not for the compiler.
@@ -68,7 +68,7 @@ impl Source {
                 let proxy_configs =
                     FollowedProxyConfigs::new(&options.root_namespace, &options.revision);
                 let (namespaces, judge) = (Namespaces::new(), Judge::new());
-                let followed = Followed { namespaces, proxy_configs, judge };
+                let followed = Box::new(Followed { namespaces, proxy_configs, judge });
                 Ok(Self::Cluster(source, followed, cluster.clone()))
             }
         }
