@@ -420,6 +420,6 @@ mod tests {
         let found = [gateway.clone(), route.clone(), service].map(|it| (it, warning.clone()));
         let all = verdicts(&read.borrow(), &Said::from(found));
         let reasons: Vec<_> = all.iter().map(|(object, it)| (object, it.reason)).collect();
-        assert_eq!(reasons, [(&gateway, "Invalid"), (&route, "Warnings")]);
+        assert_eq!(reasons, [(&route, "Warnings"), (&gateway, "Invalid")]);
     }
 }
