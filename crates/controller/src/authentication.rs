@@ -110,6 +110,11 @@ impl Authenticator {
         Self { tokens, secrets, facts }
     }
 
+    /// Whether somebody has to be asked who may have secrets.
+    pub(crate) fn reviews_secrets(&self) -> bool {
+        self.secrets.is_some()
+    }
+
     /// Whether a gateway may have the secrets of its namespace.
     ///
     /// # Errors
