@@ -240,10 +240,11 @@ impl Plans {
     }
 
     fn swap(&self, plan: Arc<Plan>) {
-        let before = self.shared.plan.swap(Arc::clone(&plan));
+        let admits_alike = plan.admits_as(&self.shared.plan.load());
+        self.shared.plan.store(plan);
         self.shared.ready.send_replace(true);
         self.announce();
-        if !plan.admits_as(&before) {
+        if !admits_alike {
             self.shared.admission.send_replace(self.version());
         }
     }

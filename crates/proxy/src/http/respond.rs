@@ -73,11 +73,15 @@ pub(super) fn refuse(mut exchange: InProgress, refusal: &Refusal) -> Response<An
     finish_fixed(exchange, response)
 }
 
+/// How much of the path and query a challenge repeats; Envoy's bound.
+const REALM_PATH: usize = 256;
+
 /// What a client is told whose token does not count (RFC 6750, section 3), with Envoy's realm.
 fn challenge(exchange: &InProgress) -> Option<HeaderValue> {
     let scheme = exchange.scheme();
     let authority = exchange.ongoing.authority.to_str().ok()?;
-    let path = exchange.head.uri.path();
+    let path = exchange.head.uri.path_and_query()?.as_str();
+    let path = path.get(..REALM_PATH).unwrap_or(path);
     let realm = format!("Bearer realm=\"{scheme}://{authority}{path}\", error=\"invalid_token\"");
     HeaderValue::try_from(realm).ok()
 }
