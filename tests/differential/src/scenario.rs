@@ -235,6 +235,10 @@ pub struct Request {
     /// are compared instead of destinations.
     #[serde(default, skip_serializing_if = "is_default")]
     pub chance: bool,
+    /// What may differ between the sides here, by the name that a difference is printed with, each
+    /// with the reason.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub varies: BTreeMap<String, String>,
     /// What must be seen, on both sides.
     #[serde(default, skip_serializing_if = "is_default")]
     pub expect: Expect,

@@ -114,6 +114,7 @@ fn request(random: &mut Random, mesh: &Mesh, asked: &Asked) -> Request {
         trailers: Vec::new(),
         times: 1,
         chance: mesh.world.spread,
+        varies: BTreeMap::new(),
         expect: Expect::default(),
     }
 }

@@ -107,6 +107,7 @@ fn check(exchange: &Exchange) -> anyhow::Result<()> {
         lines(&request.headers)?;
         lines(&request.trailers)?;
         expectation(&request.expect, request.times, request.chance)?;
+        varies(&request.varies)?;
         ensure!(request.expect.receive.is_none(), "`receive` is for `bytes`");
     }
     if let Some(bytes) = &exchange.bytes {
@@ -125,6 +126,22 @@ fn expectation(expect: &Expect, times: u32, chance: bool) -> anyhow::Result<()> 
                 && expect.distribution.values().sum::<f64>() > 0.0,
             "the weights of a `distribution` are numbers from 0, not all 0"
         );
+    }
+    Ok(())
+}
+
+/// What chance or the clock decides may differ; what a user relies on may not.
+fn varies(varies: &BTreeMap<String, String>) -> anyhow::Result<()> {
+    for (about, why) in varies {
+        let header = about.strip_prefix("seen header ").or_else(|| about.strip_prefix("header "));
+        let fits = matches!(about.as_str(), "attempts" | "log flags" | "log details")
+            || header.is_some_and(|name| name.starts_with("x-envoy-"));
+        ensure!(
+            fits,
+            "`{about}` may not vary; what may: `attempts`, `log flags`, `log details`, \
+             `header x-envoy-…`, `seen header x-envoy-…`"
+        );
+        ensure!(why.contains(' '), "`varies: {about}` needs a reason");
     }
     Ok(())
 }
