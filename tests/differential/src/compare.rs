@@ -166,6 +166,10 @@ struct Compare<'a> {
 
 impl Compare<'_> {
     fn differ(&mut self, about: &str, left: impl fmt::Debug, right: impl fmt::Debug) {
+        let request = self.exchange.requests.get(self.at.0);
+        if request.is_some_and(|request| request.varies.contains_key(about)) {
+            return;
+        }
         self.findings.push(Finding {
             exchange: self.exchange.name.clone(),
             request: self.at,

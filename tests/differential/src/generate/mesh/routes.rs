@@ -147,7 +147,7 @@ fn forward(random: &mut Random, world: &World, rule: &mut Value) {
 fn rewrite(random: &mut Random) -> Value {
     let mut rewrite = match random.below(4) {
         0 | 1 => json!({ "uri": random.one(&PATHS) }),
-        2 => json!({ "uri": random.one(&["/new?x=1", "/new/"]) }),
+        2 => json!({ "uri": random.one(&["/new?x=1", "/new/", "new"]) }),
         _ => {
             let (expression, substitution) = *random.pick(&[
                 ("/(api|static)/(.*)", "/\\2/\\1"),
