@@ -2,7 +2,8 @@
 //!
 //! For each mode (`native`, over TLS with tokens, each client using twenty services; `envoy`, by plain
 //! text, each taking all) a control plane starts over the same objects, all clients connect, then
-//! single endpoints and routes change.
+//! single endpoints and routes change. A native client hears of changes of what it uses; how a change
+//! spreads that all of them hear of is measured as well, without a limit.
 //!
 //! - [`load`]: the objects, and who writes them.
 //! - [`fleet`]: the clients; [`native`]: one of ours.
@@ -23,12 +24,15 @@ use lateen_scale_tests::site::Site;
 use lateen_testkit::cluster::Api;
 use lateen_testkit::{mesh, program};
 
-use self::figures::{Figures, percentile};
+use self::figures::{Figures, Spread, percentile};
 use self::fleet::{Change, Fleet};
 use self::load::Writer;
 
 /// The control plane's core, and everybody else's.
 const CORES: [&str; 2] = ["0", "1"];
+
+/// How long all answers to a change take at most.
+const REST: Duration = Duration::from_secs(1);
 
 /// What the command line asks for.
 #[derive(Debug, clap::Args)]
@@ -96,6 +100,10 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let api = Api::start()?;
     install_definitions(&api)?;
     let writer = runtime.block_on(Writer::connect(api.kubeconfig()))?;
+    println!(
+        "an API server runs; {} services with {} pods each are written",
+        size.services, size.endpoints
+    );
     let begun = Instant::now();
     runtime.block_on(writer.fill(size))?;
     println!("the objects are written after {:.0} s", begun.elapsed().as_secs_f64());
@@ -105,6 +113,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
         if arguments.mode.is_some_and(|only| only != mode) {
             continue;
         }
+        say(mode, "the control plane starts");
         let figures = runtime.block_on(measure(arguments, mode, size, &api, &writer))?;
         println!("{}\n{figures}", mode.name());
         broken.extend(figures.broken().into_iter().map(|each| format!("{}: {each}", mode.name())));
@@ -131,6 +140,7 @@ async fn measure(
     tokio::time::sleep(Duration::from_secs(5)).await;
     figures.before = site.memory()?;
 
+    say(mode, "the control plane has read everything; the clients connect");
     let before = site.cpu_time()?;
     let fleet = match mode {
         Mode::Native => Fleet::native(&site, writer, size, arguments.clients).await?,
@@ -141,35 +151,71 @@ async fn measure(
     figures.connect_cpu = site.cpu_time()?.saturating_sub(before).as_secs_f64();
     figures.connect_bytes = fleet.bytes();
     figures.peak = peak.end()?;
+    say(mode, "all clients have everything; to one of them:");
+    for (kind, count) in fleet.counts_of_one() {
+        println!("  {:>5} resources, {:>9} bytes  {kind}", count.resources, count.bytes);
+    }
 
-    // One that every client uses.
-    let service = 0;
-    // What goes has come back at the end.
-    let changes = arguments.changes.next_multiple_of(2);
-    for (change, latency, cpu, bytes) in [
-        (Change::Endpoint, &mut figures.endpoint, &mut figures.endpoint_cpu, None),
-        (Change::Route, &mut figures.route, &mut figures.route_cpu, Some(&mut figures.route_bytes)),
-    ] {
+    let bench = Bench { arguments, mode, size, site: &site, writer, fleet: &fleet };
+    // The second service of the second namespace is one that only the clients of that namespace use.
+    let of_some = (size.namespaces + 1).min(size.services - 1);
+    figures.endpoint = bench.change(Change::Endpoint, of_some).await?;
+    figures.route = bench.change(Change::Route, of_some).await?;
+    if mode == Mode::Native {
+        let endpoint = bench.change(Change::Endpoint, 0).await?;
+        figures.of_all = Some([endpoint, bench.change(Change::Route, 0).await?]);
+    }
+    Ok(figures)
+}
+
+/// A control plane with its clients.
+struct Bench<'a> {
+    arguments: &'a Arguments,
+    mode: Mode,
+    size: Size,
+    site: &'a Site,
+    writer: &'a Writer,
+    fleet: &'a Fleet,
+}
+
+impl Bench<'_> {
+    /// Changes something of a service again and again.
+    async fn change(&self, change: Change, service: usize) -> anyhow::Result<Spread> {
+        let Self { arguments, mode, size, site, writer, fleet } = *self;
+        // What goes has come back at the end.
+        let changes = arguments.changes.next_multiple_of(2);
+        let host = size.host(service);
+        let listeners = fleet.listeners(&host);
+        say(
+            mode,
+            &format!("{changes} times {change} of {host}, of which {listeners} clients hear"),
+        );
         writer.prepare(change, size, service).await?;
         site.at_rest()?;
         let (mut latencies, mut most) = (Vec::new(), 0);
         let before = site.cpu_time()?;
         for number in 0..changes {
-            let heard = fleet.listen(change);
+            let heard = fleet.listen(change, &host);
             let begun = Instant::now();
             writer.change(change, size, service, number).await?;
-            latencies.push(heard.last(&fleet).await?.saturating_duration_since(begun));
-            most = most.max(heard.most_bytes(&fleet));
+            latencies.push(heard.last(fleet).await?.saturating_duration_since(begun));
+            most = most.max(heard.most_bytes(fleet)?);
         }
-        site.at_rest()?;
+        // The answers belong to it.
+        tokio::time::sleep(REST).await;
         let spent = site.cpu_time()?.saturating_sub(before);
-        *cpu = spent.as_secs_f64() / f64::from(u32::try_from(changes)?);
-        *latency = percentile(&mut latencies, 99).as_secs_f64() * 1_000.0;
-        if let Some(bytes) = bytes {
-            *bytes = most;
-        }
+        site.at_rest()?;
+        Ok(Spread {
+            listeners,
+            p99: percentile(&mut latencies, 99).as_secs_f64() * 1_000.0,
+            cpu: spent.as_secs_f64() / f64::from(u32::try_from(changes)?),
+            bytes: most,
+        })
     }
-    Ok(figures)
+}
+
+fn say(mode: Mode, what: &str) {
+    println!("{}: {what}", mode.name());
 }
 
 /// The definitions of Istio's kinds.

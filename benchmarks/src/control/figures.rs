@@ -2,6 +2,19 @@
 
 use std::time::Duration;
 
+/// What changes of one kind cost.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Spread {
+    /// Clients that hear of each.
+    pub listeners: usize,
+    /// Milliseconds from the call of the API server to the last client, 99th percentile of the changes.
+    pub p99: f64,
+    /// CPU-seconds for each of them.
+    pub cpu: f64,
+    /// Bytes to the client that was sent most for one of them.
+    pub bytes: u64,
+}
+
 /// The figures of one mode.
 #[derive(Debug)]
 pub struct Figures {
@@ -14,17 +27,12 @@ pub struct Figures {
     pub connect_bytes: u64,
     /// Megabytes (PSS) at the peak meanwhile.
     pub peak: f64,
-    /// An endpoint more or less: milliseconds from the call of the API server to the last client, 99th
-    /// percentile of the changes.
-    pub endpoint: f64,
-    /// CPU-seconds for each of them.
-    pub endpoint_cpu: f64,
+    /// An endpoint more or less, of a service that the clients of its own namespace use, or that all take.
+    pub endpoint: Spread,
     /// A route edited: the same.
-    pub route: f64,
-    /// CPU-seconds for each of them.
-    pub route_cpu: f64,
-    /// Bytes to the client that was sent most for one of them.
-    pub route_bytes: u64,
+    pub route: Spread,
+    /// Native clients: the same of a service that all of them use. No limit is set for these.
+    pub of_all: Option<[Spread; 2]>,
 }
 
 /// A figure with its key and the most that it may be.
@@ -39,28 +47,38 @@ impl Figures {
             connect_cpu: 0.0,
             connect_bytes: 0,
             peak: 0.0,
-            endpoint: 0.0,
-            endpoint_cpu: 0.0,
-            route: 0.0,
-            route_cpu: 0.0,
-            route_bytes: 0,
+            endpoint: Spread::default(),
+            route: Spread::default(),
+            of_all: None,
         }
     }
 
-    fn all(&self) -> [Limited; 9] {
+    fn all(&self) -> Vec<Limited> {
         let limit = |native: f64, envoy: f64| Some(if self.is_native { native } else { envoy });
-        let connect_megabytes = megabytes(self.connect_bytes);
-        [
+        let (endpoint, route) = (&self.endpoint, &self.route);
+        let mut all = vec![
             ("memory_before_mb", self.before, Some(100.0)),
             ("connect_cpu_s", self.connect_cpu, limit(3.0, 15.0)),
-            ("connect_sent_mb", connect_megabytes, self.is_native.then_some(100.0)),
+            ("connect_sent_mb", megabytes(self.connect_bytes), self.is_native.then_some(100.0)),
             ("connect_peak_mb", self.peak, limit(200.0, 400.0)),
-            ("endpoint_p99_ms", self.endpoint, limit(50.0, 100.0)),
-            ("endpoint_cpu_s", self.endpoint_cpu, limit(0.02, 0.05)),
-            ("route_p99_ms", self.route, limit(50.0, 150.0)),
-            ("route_cpu_s", self.route_cpu, limit(0.05, 0.1)),
-            ("route_bytes_each", megabytes(self.route_bytes) * 1e6, Some(2_000.0)),
-        ]
+            ("change_clients", count(endpoint.listeners), None),
+            ("endpoint_p99_ms", endpoint.p99, limit(50.0, 100.0)),
+            ("endpoint_cpu_s", endpoint.cpu, limit(0.02, 0.05)),
+            ("endpoint_bytes_each", bytes(endpoint.bytes), None),
+            ("route_p99_ms", route.p99, limit(50.0, 150.0)),
+            ("route_cpu_s", route.cpu, limit(0.05, 0.1)),
+            ("route_bytes_each", bytes(route.bytes), Some(2_000.0)),
+        ];
+        if let Some([endpoint, route]) = &self.of_all {
+            all.extend([
+                ("of_all_clients", count(endpoint.listeners), None),
+                ("of_all_endpoint_p99_ms", endpoint.p99, None),
+                ("of_all_endpoint_cpu_s", endpoint.cpu, None),
+                ("of_all_route_p99_ms", route.p99, None),
+                ("of_all_route_cpu_s", route.cpu, None),
+            ]);
+        }
+        all
     }
 
     /// The figures that are above their limits.
@@ -83,15 +101,23 @@ impl std::fmt::Display for Figures {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         for (key, value, limit) in self.all() {
             let limit = limit.map(|limit| format!("  (at most {limit})")).unwrap_or_default();
-            writeln!(f, "  {key:<18} {value:>10.3}{limit}")?;
+            writeln!(f, "  {key:<22} {value:>10.3}{limit}")?;
         }
         Ok(())
     }
 }
 
 #[expect(clippy::cast_precision_loss, reason = "far fewer than 2^52 bytes")]
-fn megabytes(bytes: u64) -> f64 {
-    bytes as f64 / 1e6
+fn bytes(bytes: u64) -> f64 {
+    bytes as f64
+}
+
+fn megabytes(of: u64) -> f64 {
+    bytes(of) / 1e6
+}
+
+fn count(of: usize) -> f64 {
+    bytes(of as u64)
 }
 
 /// The smallest value that so many in a hundred do not exceed.

@@ -1,8 +1,9 @@
 //! All clients of one mode.
 
+use std::fmt;
 use std::time::{Duration, Instant};
 
-use lateen_scale_tests::client::{Client as Envoy, Count, Workload};
+use lateen_scale_tests::client::{Client as Envoy, Count, Counts, Workload};
 use lateen_scale_tests::mesh::{Size, namespace};
 use lateen_scale_tests::site::Site;
 use lateen_scale_tests::wire::type_url;
@@ -29,6 +30,15 @@ pub enum Change {
     Route,
 }
 
+impl fmt::Display for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Endpoint => "an endpoint more or less",
+            Self::Route => "an edited route",
+        })
+    }
+}
+
 /// Clients that are about to connect.
 pub enum Waiting {
     Native { site: std::net::SocketAddr, root: String, identities: Vec<Identity> },
@@ -51,12 +61,23 @@ impl Member {
         }
     }
 
-    fn bytes(&self) -> u64 {
-        let counts = match self {
+    fn counts(&self) -> Counts {
+        match self {
             Self::Native(client) => client.counts(),
             Self::Envoy(client) => client.counts(),
-        };
-        counts.into_values().map(|count| count.bytes).sum()
+        }
+    }
+
+    fn bytes(&self) -> u64 {
+        self.counts().into_values().map(|count| count.bytes).sum()
+    }
+
+    /// Whether it hears of changes of a host.
+    fn hears_of(&self, host: &str) -> bool {
+        match self {
+            Self::Native(client) => client.uses(host),
+            Self::Envoy(_) => true,
+        }
     }
 
     fn arrived(&self, change: Change) -> (Count, Option<Instant>) {
@@ -70,7 +91,7 @@ impl Member {
 }
 
 impl Fleet {
-    /// Native clients: each uses the first service and those of its own namespace.
+    /// Native clients: each uses the first service, which all of them do, and those of its own namespace.
     pub async fn native(
         site: &Site,
         writer: &Writer,
@@ -110,9 +131,23 @@ impl Fleet {
         self.0.iter().map(Member::bytes).sum()
     }
 
-    /// Listens for a change that follows.
-    pub fn listen(&self, change: Change) -> Listening {
-        let before = self.0.iter().map(|each| (each.arrived(change).0.responses, each.bytes()));
+    /// Bytes that came to one of them, by kind of resource.
+    pub fn counts_of_one(&self) -> Counts {
+        self.0.first().map(Member::counts).unwrap_or_default()
+    }
+
+    /// How many hear of changes of a host.
+    pub fn listeners(&self, host: &str) -> usize {
+        self.0.iter().filter(|member| member.hears_of(host)).count()
+    }
+
+    /// Listens for a change of a host that follows.
+    pub fn listen(&self, change: Change, host: &str) -> Listening {
+        let before = self.0.iter().map(|each| Before {
+            hears: each.hears_of(host),
+            responses: each.arrived(change).0.responses,
+            bytes: each.bytes(),
+        });
         Listening { change, before: before.collect() }
     }
 }
@@ -152,19 +187,28 @@ impl Waiting {
 /// What each client had before a change.
 pub struct Listening {
     change: Change,
-    /// Responses of the kind, and bytes of all kinds.
-    before: Vec<(u64, u64)>,
+    before: Vec<Before>,
+}
+
+struct Before {
+    /// The client is to hear of the change.
+    hears: bool,
+    /// Responses of the kind.
+    responses: u64,
+    /// Bytes of all kinds.
+    bytes: u64,
 }
 
 impl Listening {
-    /// When the last client heard of it.
+    /// When the last of those who are to hear of it did.
     pub async fn last(&self, fleet: &Fleet) -> anyhow::Result<Instant> {
         let deadline = Instant::now() + PATIENCE;
         let mut last: Option<Instant> = None;
-        for (member, (before, _)) in fleet.0.iter().zip(&self.before) {
+        let members = fleet.0.iter().zip(&self.before);
+        for (member, before) in members.filter(|(_, before)| before.hears) {
             loop {
                 let (count, at) = member.arrived(self.change);
-                if count.responses > *before {
+                if count.responses > before.responses {
                     last = last.max(at);
                     break;
                 }
@@ -173,12 +217,20 @@ impl Listening {
                 tokio::time::sleep(PAUSE).await;
             }
         }
-        last.ok_or_else(|| anyhow::anyhow!("there are no clients"))
+        last.ok_or_else(|| anyhow::anyhow!("nobody is to hear of it"))
     }
 
     /// Bytes to the client that was sent most.
-    pub fn most_bytes(&self, fleet: &Fleet) -> u64 {
-        let members = fleet.0.iter().zip(&self.before);
-        members.map(|(member, (_, before))| member.bytes() - before).max().unwrap_or_default()
+    ///
+    /// # Errors
+    /// When a client was sent something of which it was not to hear.
+    pub fn most_bytes(&self, fleet: &Fleet) -> anyhow::Result<u64> {
+        let mut most = 0;
+        for (member, before) in fleet.0.iter().zip(&self.before) {
+            let bytes = member.bytes() - before.bytes;
+            anyhow::ensure!(before.hears || bytes == 0, "{bytes} bytes to a client of other hosts");
+            most = most.max(bytes);
+        }
+        Ok(most)
     }
 }

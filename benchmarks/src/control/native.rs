@@ -18,6 +18,9 @@ use tokio::task::JoinHandle;
 /// The largest response that a client takes.
 const MAX_RESPONSE: usize = 64 << 20;
 
+/// What travels with each resource beside its name, version and body: the type, keys and lengths.
+const AROUND: usize = lateen_mesh::TYPE_URL.len() + 14;
+
 /// Who a client is and what it wants.
 pub struct Identity {
     pub namespace: String,
@@ -29,6 +32,7 @@ pub struct Identity {
 
 /// A client whose stream is open for as long as this lives.
 pub struct Client {
+    hosts: Vec<String>,
     state: Arc<Mutex<State>>,
     task: JoinHandle<()>,
 }
@@ -100,7 +104,12 @@ impl Client {
                 }
             }
         });
-        Self { state, task }
+        Self { hosts, state, task }
+    }
+
+    /// Whether it uses a host.
+    pub fn uses(&self, host: &str) -> bool {
+        self.hosts.iter().any(|own| own == host)
     }
 
     /// What came so far, by the first part of the names.
@@ -144,8 +153,9 @@ impl State {
             let count = self.counts.entry(kind.to_owned()).or_default();
             count.responses += u64::from(seen.insert(kind));
             count.resources += 1;
-            let size = resource.name.len() + resource.version.len() + resource.body.len();
-            count.bytes += size as u64;
+            let (name, version, body) =
+                (resource.name.len(), resource.version.len(), resource.body.len());
+            count.bytes += (name + version + body + AROUND) as u64;
             self.arrivals.insert(kind.to_owned(), now);
         }
     }

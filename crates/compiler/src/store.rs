@@ -6,6 +6,7 @@
 mod below;
 mod directory;
 mod endpoints;
+mod few;
 mod index;
 mod query;
 

@@ -37,18 +37,21 @@ pub struct Entry {
 }
 
 impl Entry {
-    fn compile(message: v1::DirectoryEntry, namespace: &Arc<str>) -> Result<Self, String> {
-        let host = message.host;
+    fn compile(
+        host: &str,
+        message: &v1::DirectoryEntry,
+        namespace: &Arc<str>,
+    ) -> Result<Self, String> {
         if host.is_empty() || host.bytes().any(|byte| byte.is_ascii_uppercase()) {
             return Err(format!("host {host:?} is empty or not in lower case"));
         }
-        if !is_pattern(&host) {
+        if !is_pattern(host) {
             return Err(format!("host {host:?}: `*` may only stand for whole first labels"));
         }
         let ports = message
             .ports
-            .into_iter()
-            .map(|packed| unpack_port(packed).ok_or_else(|| format!("{host}: port {packed}")))
+            .iter()
+            .map(|packed| unpack_port(*packed).ok_or_else(|| format!("{host}: port {packed}")))
             .collect::<Result<_, _>>()?;
         let blocks = message
             .addresses
@@ -61,7 +64,7 @@ impl Entry {
             namespace: Arc::clone(namespace),
             ports,
             blocks,
-            aliases: message.aliases.into_iter().map(Arc::from).collect(),
+            aliases: message.aliases.iter().map(|alias| alias.as_str().into()).collect(),
             local_offset: message.local_offset,
         })
     }
@@ -102,13 +105,10 @@ pub(crate) struct Slice {
 }
 
 impl Slice {
-    pub(crate) fn compile(message: v1::DirectorySlice) -> Result<Self, String> {
-        let namespace = message.namespace.into();
-        let entries = message
-            .entries
-            .into_iter()
-            .map(|entry| Entry::compile(entry, &namespace).map(Arc::new))
-            .collect::<Result<_, _>>()?;
+    pub(crate) fn compile(message: &v1::DirectorySlice) -> Result<Self, String> {
+        let namespace = message.namespace.as_str().into();
+        let compile = |entry| Entry::compile(&message.host(entry), entry, &namespace).map(Arc::new);
+        let entries = message.entries.iter().map(compile).collect::<Result<_, _>>()?;
         Ok(Self { entries })
     }
 }

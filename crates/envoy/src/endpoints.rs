@@ -32,27 +32,24 @@ pub(crate) fn lower(context: &Context<'_>, key: &DestinationKey, out: &mut Outpu
         return;
     }
     let name = names::outbound(&key.host, key.port, &key.subset);
-    let mut localities: BTreeMap<&str, Vec<LbEndpoint>> = BTreeMap::new();
+    let mut localities: BTreeMap<String, Vec<LbEndpoint>> = BTreeMap::new();
     let mut seen = BTreeSet::new();
     for slice in &destination.endpoint_slices {
         let Some(slice) = Name::parse(slice).and_then(|name| context.model.endpoints(&name)) else {
             continue;
         };
         for endpoint in &slice.endpoints {
-            let template = usize::try_from(endpoint.template).ok();
-            let Some(template) = template.and_then(|index| slice.templates.get(index)) else {
-                continue;
-            };
-            if selects(destination, template)
+            let Some(template) = slice.template(endpoint) else { continue };
+            if selects(destination, &template)
                 && seen.insert((&endpoint.workload_uid, endpoint.port))
             {
-                let made = lb_endpoint(context, endpoint, template);
-                localities.entry(&template.locality).or_default().extend(made);
+                let made = lb_endpoint(context, endpoint, &template);
+                localities.entry(template.locality.clone()).or_default().extend(made);
             }
         }
     }
     let endpoints = localities.into_iter().map(|(locality, lb_endpoints)| LocalityLbEndpoints {
-        locality: self::locality(locality),
+        locality: self::locality(&locality),
         lb_endpoints,
     });
     let assignment =

@@ -181,6 +181,7 @@ pub async fn after(cluster: &Cluster, version: &str) -> Result<Option<Vec<Findin
     }
     findings.extend(webhooks(cluster).await?);
     findings.extend(gateways(cluster).await?);
+    findings.extend(scaling(cluster).await?);
     findings.extend(nodes::check(cluster, &planes).await?);
     findings.extend(sidecars::check(cluster).await?);
     Ok(Some(findings))
@@ -265,4 +266,19 @@ async fn gateways(cluster: &Cluster) -> Result<Vec<Finding>, ClusterError> {
             if available == 0 { Finding::bad(text) } else { Finding::good(text) }
         })
         .collect())
+}
+
+/// Autoscalers that nobody tells the load: they warn in their events, and change nothing.
+async fn scaling(cluster: &Cluster) -> Result<Option<Finding>, ClusterError> {
+    let scalers = kind("autoscaling/v2", "HorizontalPodAutoscaler");
+    let ours = cluster.list(scalers, "", "app.kubernetes.io/part-of=lateen").await?;
+    if ours.is_empty() || cluster.serves("metrics.k8s.io").await? {
+        return Ok(None);
+    }
+    let names: Vec<&str> = ours.iter().map(name).collect();
+    let names = names.join(", ");
+    let text = format!("no metrics are served: the autoscalers {names} keep replicas as they are");
+    let remedy =
+        "install metrics-server, or set autoscaleEnabled=false for the control plane and gateways";
+    Ok(Some(Finding::notice(text).with(remedy)))
 }

@@ -196,6 +196,16 @@ impl Cluster {
         Ok((info.git_version, minor.parse().unwrap_or(0)))
     }
 
+    /// Whether somebody serves an API group.
+    ///
+    /// # Errors
+    /// When the API server does not answer.
+    pub async fn serves(&self, group: &str) -> Result<bool, ClusterError> {
+        let groups = self.client.list_api_groups().await;
+        let groups = groups.map_err(|error| refused("the API groups".to_owned(), error))?;
+        Ok(groups.groups.iter().any(|served| served.name == group))
+    }
+
     /// Whether this user may do something with a kind.
     ///
     /// # Errors

@@ -1,5 +1,7 @@
 //! Installing, and installing again: what is there is brought to what the values ask for.
 
+mod tags;
+
 use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
@@ -9,6 +11,7 @@ use crate::kinds::Kind;
 use crate::record::{Owned, Record};
 use crate::render::{Release, Rendered, title};
 use crate::values::{Given, ValuesError};
+use tags::Former;
 
 /// What is to be installed.
 #[derive(Debug, Clone)]
@@ -25,6 +28,8 @@ pub struct Plan {
     pub rendered: Rendered,
     /// What was there before.
     pub before: Option<Record>,
+    /// Installations whose tags this one gets.
+    formers: Vec<Former>,
 }
 
 /// Why nothing was installed.
@@ -63,6 +68,8 @@ pub enum Done {
     Kept(String),
     /// It is not wanted any more.
     Deleted(String),
+    /// It was another installation's.
+    Moved(String),
 }
 
 /// The revision that values name.
@@ -109,7 +116,8 @@ impl Plan {
             is_upgrade: before.is_some(),
         };
         let rendered = cluster.render(&values, &release).await?;
-        let plan = Self { release, revision, given, values, rendered, before };
+        let formers = tags::formers(cluster, namespace, &values).await?;
+        let plan = Self { release, revision, given, values, rendered, before, formers };
         plan.refuse_strangers(cluster).await?;
         Ok(plan)
     }
@@ -117,6 +125,9 @@ impl Plan {
     async fn refuse_strangers(&self, cluster: &Cluster) -> Result<(), InstallError> {
         let mut strangers = Vec::new();
         for owned in self.rendered.objects.iter().filter_map(Owned::of) {
+            if self.formers.iter().any(|former| former.lost.contains(&owned)) {
+                continue;
+            }
             let found = cluster.get(owned.kind, &owned.namespace, &owned.name).await?;
             strangers.extend(found.and_then(|found| stranger(&found, &self.release)));
         }
@@ -144,6 +155,10 @@ impl Plan {
         };
         // Written first, so that nothing is made that nobody would know of.
         record.write(cluster, &self.release, &self.revision).await?;
+        for former in &self.formers {
+            former.give_up(cluster, &self.release).await?;
+            progress(&Done::Moved(former.title()));
+        }
         for object in &self.rendered.objects {
             cluster.apply(object).await?;
             progress(&Done::Applied(title(object)));

@@ -10,6 +10,7 @@
 //! - [`remove`]: taking it away.
 //! - [`check`]: whether a cluster can be installed into, how an installation is, which pods lack a sidecar.
 //! - [`mesh`]: the objects that a mesh is compiled from.
+//! - [`pods`]: pods as people name them.
 //! - [`forward`]: ports of pods, through the API server.
 
 pub mod chart;
@@ -20,6 +21,7 @@ pub mod install;
 pub mod kinds;
 mod lookup;
 pub mod mesh;
+pub mod pods;
 mod record;
 pub mod remove;
 mod render;

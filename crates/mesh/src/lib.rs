@@ -8,11 +8,15 @@
 //! - [`v1`]: the messages; `proto/lateen/mesh/v1/mesh.proto` is where they are documented.
 //! - [`name`]: names of resources on the wire, made from the users' names only.
 //! - [`address`]: addresses and CIDRs in the compact form that the messages use.
+//! - [`directory`]: hosts in a slice of the directory.
 //! - [`encoded`]: a resource as bytes with its version, a hash of those bytes.
+//! - [`endpoint`]: endpoints in a slice, and what they have in common.
 //! - [`local`]: local mode's addresses and ports.
 
 pub mod address;
+pub mod directory;
 pub mod encoded;
+pub mod endpoint;
 pub mod local;
 pub mod name;
 

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use lateen_testkit::cluster::Node;
-use lateen_testkit::program::Program;
+use lateen_testkit::program::{self, Program};
 use lateen_testkit::wait;
 
 use crate::images;
@@ -36,6 +36,8 @@ pub struct Load {
     name: String,
     begun: Instant,
     outside: Program,
+    /// When it was cut short, and how long it had run by then.
+    cut: Option<(String, Duration)>,
 }
 
 impl Load {
@@ -49,7 +51,7 @@ impl Load {
             let arguments = ["-sSfm5", "-o/dev/null", "-HHost: shop.example"];
             let url = format!("http://{gateway}/");
             let (status, printed) =
-                lateen_testkit::program::run("curl", arguments.into_iter().chain([url.as_str()]))?;
+                program::run("curl", arguments.into_iter().chain([url.as_str()]))?;
             anyhow::ensure!(status.success(), "{printed}");
             Ok(())
         })?;
@@ -62,7 +64,26 @@ impl Load {
             .arg("shop.example")
             .args([RATE, CLIENTS, SECONDS].map(|number| number.to_string()));
         let outside = node.api().program(name, command)?;
-        Ok(Self { name: name.to_owned(), begun: Instant::now(), outside })
+        Ok(Self { name: name.to_owned(), begun: Instant::now(), outside, cut: None })
+    }
+
+    /// What is asked from now on does not count. Needs no API server, without which nobody can end the
+    /// Job.
+    ///
+    /// # Errors
+    /// When the load from outside does not end.
+    pub fn cut(&mut self) -> anyhow::Result<()> {
+        let asked_for = self.begun.elapsed();
+        let (_, now) = program::run("date", ["--utc", "+%Y-%m-%dT%H:%M:%S"])?;
+        self.end_outside()?;
+        self.cut = Some((now.trim().to_owned(), asked_for));
+        Ok(())
+    }
+
+    fn end_outside(&mut self) -> anyhow::Result<()> {
+        self.outside.signal("TERM")?;
+        self.outside.ended(PATIENCE)?;
+        Ok(())
     }
 
     /// Ends both; the Job completes, its sidecar with it. Fails when a request was not answered with
@@ -71,9 +92,13 @@ impl Load {
     /// # Errors
     /// With what became of the requests.
     pub fn all_good(mut self, node: &Node) -> anyhow::Result<()> {
-        let asked_for = self.begun.elapsed();
-        self.outside.signal("TERM")?;
-        self.outside.ended(PATIENCE)?;
+        let (cut, asked_for) = match self.cut.take() {
+            Some((cut, asked_for)) => (Some(cut), asked_for),
+            None => {
+                self.end_outside()?;
+                (None, self.begun.elapsed())
+            }
+        };
         let job = format!("job/{}", self.name);
         let stop = ["exec", "--namespace", "shop", &job, "--container", "curl", "--"];
         node.kubectl().run(stop.into_iter().chain(["sh", "-c", ": > /stop"]))?;
@@ -88,12 +113,14 @@ impl Load {
             .with_context(|| format!("{}, from outside:\n{printed}", self.name))?;
         anyhow::ensure!(answered >= least, "{answered} requests from outside in {asked_for:?}");
 
-        let mut bad: Vec<&str> =
-            inside.lines().filter(|line| line.split(' ').nth(1) != Some("200")).collect();
+        let counts = |line: &&str| cut.as_deref().is_none_or(|cut| *line < cut);
+        let lines: Vec<&str> = inside.lines().filter(counts).collect();
+        let mut bad = lines.clone();
+        bad.retain(|line| line.split(' ').nth(1) != Some("200"));
         let failed = bad.len();
         bad.truncate(20);
         anyhow::ensure!(bad.is_empty(), "{}, from a pod, {failed}: {bad:#?}", self.name);
-        let asked = inside.lines().count();
+        let asked = lines.len();
         anyhow::ensure!(asked as u64 >= least, "{asked} requests from a pod in {asked_for:?}");
         println!("{}: {answered} requests from outside, {asked} from a pod", self.name);
         Ok(())

@@ -218,17 +218,14 @@ impl Compare<'_> {
     }
 
     fn observed(&mut self, left: &Observed, right: &Observed) {
-        if self.is_failed_handshake(left, right) {
-            return;
+        if !self.is_failed_handshake(left, right) {
+            self.equal("end", left.end, right.end);
+            self.equal("certificate", &left.certificate, &right.certificate);
+            self.equal("alpn", &left.alpn, &right.alpn);
         }
-        self.equal("end", left.end, right.end);
         self.equal("status", left.status, right.status);
         self.equal("body", undated(&left.body), undated(&right.body));
-        self.equal("certificate", &left.certificate, &right.certificate);
-        self.equal("alpn", &left.alpn, &right.alpn);
-        if !self.is_answered_early(left, right) {
-            self.headers("header", Direction::Response, &left.headers, &right.headers);
-        }
+        self.response_headers(left, right);
         self.headers("trailer", Direction::Response, &left.trailers, &right.trailers);
         self.equal("destination", left.destination(), right.destination());
         if !self.chance {
@@ -238,16 +235,19 @@ impl Compare<'_> {
             self.seen(left, right);
         }
         self.equal("log lines", &left.lines, &right.lines);
+        let circumstances = log::Circumstances {
+            unseen: left.attempts() + right.attempts() == 0,
+            tls: self.exchange.tls.is_some(),
+        };
         let mut differences = Vec::new();
-        log::compare(&left.log, &right.log, &mut differences);
+        log::compare(circumstances, &left.log, &right.log, &mut differences);
         for (about, left, right) in differences {
             self.differ(&about, left, right);
         }
     }
 
     /// Whether no side let TLS come about. With TLS 1.3 a client may speak before it is refused, and
-    /// then the alert that says so can be lost; what is logged of it is declared in
-    /// `docs/differences.md`.
+    /// then the alert that says so can be lost: the client has seen a handshake and an end.
     fn is_failed_handshake(&self, left: &Observed, right: &Observed) -> bool {
         let refused = |side: &Observed| {
             matches!(side.end, End::Handshake | End::Closed | End::Reset)
@@ -261,12 +261,23 @@ impl Compare<'_> {
             && refused(right)
     }
 
-    /// Whether the answer came before the body had been read, and so the connection ends with it, on one
-    /// side only: which of both is first is chance. All else is compared.
+    fn response_headers(&mut self, left: &Observed, right: &Observed) {
+        let headers = |side: &Observed| {
+            let mut headers = side.headers.clone();
+            if self.is_answered_early(left, right) {
+                headers.retain(|(name, _)| name != "connection");
+            }
+            headers
+        };
+        let (left, right) = (headers(left), headers(right));
+        self.headers("header", Direction::Response, &left, &right);
+    }
+
+    /// Whether the proxy answered before it had read the body: whether the connection ends with that
+    /// follows from whether the rest of the body came in time.
     fn is_answered_early(&self, left: &Observed, right: &Observed) -> bool {
         let body = self.exchange.requests.get(self.at.0).is_some_and(|it| it.body.is_some());
-        let closes = |side: &Observed| side.header("connection") == ["close"];
-        body && left.attempts() + right.attempts() == 0 && closes(left) != closes(right)
+        body && left.attempts() + right.attempts() == 0
     }
 
     fn seen(&mut self, left: &SeenRequest, right: &SeenRequest) {

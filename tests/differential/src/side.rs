@@ -6,6 +6,7 @@
 //! - `mesh`: the control plane and the proxies.
 //! - `backend`, `client`: the ends of every exchange.
 //! - `ending`: the lines of the access log, which come later than the answers.
+//! - `rest`: when a mesh is in force.
 //! - `access_log`, `resolver`, `tls`, `stream`, `http1`, `http2`, `process`: their parts.
 
 mod access_log;
@@ -19,6 +20,7 @@ pub mod namespace;
 mod process;
 pub mod protocol;
 mod resolver;
+mod rest;
 mod stream;
 mod tls;
 

@@ -23,11 +23,19 @@ const SECLUDED: std::ops::Range<usize> = 40..50;
 /// Where the service that changes is: not in a secluded namespace.
 const CHANGED: usize = 7;
 
+/// Real Envoys, each with the number of its namespace.
+const REAL: [(&str, usize); 3] = [("real-1", 0), ("real-2", CHANGED), ("real-3", SECLUDED.start)];
+
 /// How long the clients may take to have what they should.
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// What an edited route may cost each subscriber.
 const MOST_BYTES: u64 = 2_000;
+
+/// Whether workloads of a namespace see the service that changes.
+fn sees(home: usize) -> bool {
+    !SECLUDED.contains(&home)
+}
 
 struct Fleet {
     site: Site,
@@ -59,9 +67,8 @@ impl Fleet {
             let client = Client::connect(site.discovery, &workload).await.expect("a client");
             clients.push((home, client));
         }
-        let real = [("real-1", 0), ("real-2", CHANGED), ("real-3", SECLUDED.start)];
         let keys = Keys::start().await.expect("keys");
-        let mut real = real.map(|(name, home)| {
+        let mut real = REAL.map(|(name, home)| {
             let workload = Workload { namespace: namespace(home), name: name.to_owned() };
             let binary = envoy::binary().expect("Envoy");
             Envoy::start(&binary, keys, &site.logs(), site.discovery, &workload)
@@ -78,6 +85,28 @@ impl Fleet {
         Self { site, clients, real: real.into() }
     }
 
+    /// How many updates each real Envoy has taken, of all kinds.
+    fn updates(&self) -> Vec<u64> {
+        let taken = |envoy: &Envoy| envoy.sum("", "update_success").expect("numbers");
+        self.real.iter().map(taken).collect()
+    }
+
+    /// Waits until the real Envoys that see the service have taken one update more than `before`; the
+    /// others none.
+    async fn one_update_since(&self, before: &[u64]) {
+        let expected: Vec<u64> = before
+            .iter()
+            .zip(REAL)
+            .map(|(before, (_, home))| before + u64::from(sees(home)))
+            .collect();
+        until(|| {
+            let now = self.updates();
+            anyhow::ensure!(now == expected, "{before:?}, then {now:?}, not {expected:?}");
+            Ok(())
+        })
+        .await;
+    }
+
     fn counts(&self) -> Vec<Counts> {
         self.clients.iter().map(|(_, client)| client.counts()).collect()
     }
@@ -88,7 +117,7 @@ impl Fleet {
         self.site.write(name, text).expect("a file");
         let mut all = Vec::new();
         for ((home, client), before) in self.clients.iter().zip(&before) {
-            if !SECLUDED.contains(home) {
+            if sees(*home) {
                 until(|| {
                     let came = since(before, &client.counts());
                     anyhow::ensure!(came.contains_key(kind), "nothing came: {came:?}");
@@ -124,8 +153,9 @@ async fn a_change_reaches_its_subscribers_and_nobody_else() {
 
     let changed = SIZE.endpoints(CHANGED, |endpoint| endpoint != 3);
     let mut report = BTreeMap::new();
+    let updates = fleet.updates();
     for (home, came) in fleet.change("changed.yaml", &changed, type_url::ENDPOINTS).await {
-        if SECLUDED.contains(&home) {
+        if !sees(home) {
             assert_eq!(came, Counts::new(), "who does not see the service hears nothing");
             continue;
         }
@@ -134,10 +164,12 @@ async fn a_change_reaches_its_subscribers_and_nobody_else() {
         assert_eq!((count.responses, count.resources, count.removed), (1, 1, 0));
         report.insert("an endpoint", count.bytes);
     }
+    fleet.one_update_since(&updates).await;
 
     let edited = SIZE.route(CHANGED, "after");
+    let updates = fleet.updates();
     for (home, came) in fleet.change("route.yaml", &edited, type_url::VIRTUAL_HOST).await {
-        if SECLUDED.contains(&home) {
+        if !sees(home) {
             assert_eq!(came, Counts::new(), "who does not see the route hears nothing");
             continue;
         }
@@ -146,6 +178,7 @@ async fn a_change_reaches_its_subscribers_and_nobody_else() {
         assert_eq!(came[type_url::VIRTUAL_HOST].resources, 1, "{came:?}");
         report.insert("a route", bytes);
     }
+    fleet.one_update_since(&updates).await;
     println!("bytes to each subscriber: {report:?}");
 
     assert_eq!(fleet.site.refused().expect("a count"), 0.0);

@@ -43,7 +43,9 @@ impl<'a> Linker<'a> {
                 _ => {}
             }
         }
-        Some(Body::Directory(v1::DirectorySlice { namespace: namespace.to_string(), entries }))
+        // What Kubernetes' services are called here.
+        let domain = format!("{namespace}.svc.{}", self.query.options.cluster_domain);
+        Some(Body::Directory(v1::DirectorySlice::within(namespace.to_string(), &domain, entries)))
     }
 
     /// What a host is in the scope; none if nothing of the name is there.

@@ -158,11 +158,17 @@ impl<'a> Linker<'a> {
         let account = entry.account.as_ref();
         let workload = facts.workload;
         let network = workload.map_or("", |workload| &workload.network);
+        // What nothing owns has a name of its own, and yet most in common with its like.
+        let unowned = workload.is_some_and(|workload| workload.owner.0 == workload.key.name);
+        let named = |name: &str| {
+            let is_own = unowned && workload.is_some_and(|workload| *workload.key.name == *name);
+            if is_own { String::new() } else { name.to_owned() }
+        };
         v1::EndpointTemplate {
             namespace: facts.namespace.to_string(),
-            workload: workload.map(|workload| workload.owner.0.to_string()).unwrap_or_default(),
+            workload: workload.map(|workload| named(&workload.owner.0)).unwrap_or_default(),
             canonical_name: workload
-                .map(|workload| workload.canonical_name().to_owned())
+                .map(|workload| named(workload.canonical_name()))
                 .unwrap_or_default(),
             canonical_revision: workload
                 .map(|workload| workload.canonical_revision().to_owned())
@@ -174,6 +180,7 @@ impl<'a> Linker<'a> {
             locality: facts.locality.to_string(),
             network: if network.is_empty() { &options.network } else { network }.to_owned(),
             cluster: options.cluster_id.clone(),
+            unowned,
         }
     }
 }
@@ -185,7 +192,9 @@ fn declaring<'s>(
     port: u16,
 ) -> Option<(&'s Arc<Service>, &'s ServicePort)> {
     let own = match lister {
-        Lister::Object(object) => services.iter().find(|service| *service.source.object == *object),
+        Lister::Object(object) => {
+            services.iter().find(|service| *service.source.object == **object)
+        }
         Lister::Selected(_) => None,
     };
     let is_service_entry = matches!(

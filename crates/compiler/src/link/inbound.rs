@@ -211,7 +211,7 @@ impl crate::store::EndpointEntry<'_> {
     /// Whether the service's own object lists the endpoint, or labels select it.
     fn is_listed_by(&self, source: &Source) -> bool {
         match &self.id.lister {
-            crate::store::Lister::Object(object) => *object == *source.object,
+            crate::store::Lister::Object(object) => **object == *source.object,
             crate::store::Lister::Selected(_) => true,
         }
     }

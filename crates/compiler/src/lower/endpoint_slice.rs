@@ -31,33 +31,37 @@ impl Lowering<'_> {
             .collect();
         let mut listed = BTreeMap::new();
         for endpoint in &slice.endpoints {
-            if let Some(raw) = self.endpoint(endpoint, &ports) {
+            if let Some(raw) = endpoint_of(&service.namespace, endpoint, &ports) {
                 listed.insert(raw.addresses[0].to_string().into(), Arc::new(raw));
             }
         }
         vec![Fact::Listed(service, self.object.reference(), Arc::new(Listed(listed)))]
     }
+}
 
-    fn endpoint(&self, endpoint: &Endpoint, ports: &Arc<[(Arc<str>, u16)]>) -> Option<RawEndpoint> {
-        // All addresses of an endpoint mean the same; consumers use the first.
-        let address: IpAddr = endpoint.addresses.first()?.parse().ok()?;
-        let pod = endpoint.target_ref.as_ref().filter(|target| target.kind == "Pod");
-        let workload = pod.map(|pod| WorkloadKey {
-            namespace: if pod.namespace.is_empty() {
-                self.namespace()
-            } else {
-                pod.namespace.as_str().into()
-            },
+/// An endpoint that a slice of the namespace lists.
+fn endpoint_of(
+    own: &Arc<str>,
+    endpoint: &Endpoint,
+    ports: &Arc<[(Arc<str>, u16)]>,
+) -> Option<RawEndpoint> {
+    // All addresses of an endpoint mean the same; consumers use the first.
+    let address: IpAddr = endpoint.addresses.first()?.parse().ok()?;
+    let pod = endpoint.target_ref.as_ref().filter(|target| target.kind == "Pod");
+    let workload = pod.map(|pod| {
+        let is_own = pod.namespace.is_empty() || *pod.namespace == **own;
+        WorkloadKey {
+            namespace: if is_own { Arc::clone(own) } else { pod.namespace.as_str().into() },
             name: pod.name.as_str().into(),
-        });
-        Some(RawEndpoint {
-            workload,
-            addresses: [address].into(),
-            unix_path: None,
-            ports: EndpointPorts::Listed(Arc::clone(ports)),
-            ready: endpoint.is_ready(),
-            terminating: endpoint.is_terminating(),
-            inline: None,
-        })
-    }
+        }
+    });
+    Some(RawEndpoint {
+        workload,
+        addresses: [address].into(),
+        unix_path: None,
+        ports: EndpointPorts::Listed(Arc::clone(ports)),
+        ready: endpoint.is_ready(),
+        terminating: endpoint.is_terminating(),
+        inline: None,
+    })
 }

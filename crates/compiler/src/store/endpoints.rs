@@ -5,7 +5,7 @@
 
 mod set;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -17,13 +17,14 @@ use self::set::EntryId;
 pub(super) use self::set::Set;
 pub(crate) use self::set::{EndpointEntry, Entry, Lister};
 use super::Touched;
+use super::few::{Counted, Few};
 use crate::key::Key;
 use crate::lower::Selecting;
 use crate::node::{
     EndpointPorts, Listed, RawEndpoint, ServiceKey, Workload, WorkloadKey, WorkloadSource,
 };
 
-type Users = BTreeSet<(ServiceKey, EntryId)>;
+type Users = Few<(ServiceKey, EntryId)>;
 
 #[derive(Debug, Default)]
 pub(super) struct Endpoints {
@@ -31,7 +32,7 @@ pub(super) struct Endpoints {
     workloads: FxHashMap<WorkloadKey, Vec<Arc<Workload>>>,
     /// Pods (`true`) and WorkloadEntries of a namespace.
     in_namespace: FxHashMap<(Arc<str>, bool), BTreeSet<WorkloadKey>>,
-    by_address: FxHashMap<IpAddr, BTreeSet<WorkloadKey>>,
+    by_address: FxHashMap<IpAddr, Few<WorkloadKey>>,
     /// Services that select pods (`true`) or WorkloadEntries of a namespace by labels.
     selecting: FxHashMap<(Arc<str>, bool), Vec<Arc<Selecting>>>,
     sets: FxHashMap<ServiceKey, Set>,
@@ -39,8 +40,8 @@ pub(super) struct Endpoints {
     by_workload: FxHashMap<WorkloadKey, Users>,
     /// Entries that may be a workload with the address.
     by_listed_address: FxHashMap<IpAddr, Users>,
-    services_of: FxHashMap<WorkloadKey, BTreeMap<ServiceKey, usize>>,
-    services_at: FxHashMap<IpAddr, BTreeMap<ServiceKey, usize>>,
+    services_of: FxHashMap<WorkloadKey, Counted<ServiceKey>>,
+    services_at: FxHashMap<IpAddr, Counted<ServiceKey>>,
     /// Services whose endpoints changed since the last settling.
     changed: FxHashSet<ServiceKey>,
 }
@@ -62,11 +63,11 @@ impl Endpoints {
         &'a self,
         workload: &WorkloadKey,
     ) -> impl Iterator<Item = &'a ServiceKey> + use<'a> {
-        self.services_of.get(workload).into_iter().flat_map(BTreeMap::keys)
+        self.services_of.get(workload).into_iter().flat_map(Counted::things)
     }
 
     pub fn services_at(&self, address: IpAddr) -> impl Iterator<Item = &ServiceKey> {
-        self.services_at.get(&address).into_iter().flat_map(BTreeMap::keys)
+        self.services_at.get(&address).into_iter().flat_map(Counted::things)
     }
 
     /// Takes what an object lists for a service, instead of what it listed before.
@@ -77,21 +78,21 @@ impl Endpoints {
         listed: &Listed,
         touched: &mut Touched,
     ) {
+        let lister = Lister::Object(Arc::new(object.clone()));
         for (name, raw) in &listed.0 {
-            let id = EntryId { lister: Lister::Object(object.clone()), name: name.clone() };
+            let id = EntryId { lister: lister.clone(), name: name.clone() };
             self.put(service, &id, Some(raw), touched);
         }
-        for name in self.listed_by(service, object) {
+        for name in self.listed_by(service, &lister) {
             if !listed.0.contains_key(&name) {
-                let id = EntryId { lister: Lister::Object(object.clone()), name };
+                let id = EntryId { lister: lister.clone(), name };
                 self.put(service, &id, None, touched);
             }
         }
     }
 
-    fn listed_by(&self, service: &ServiceKey, object: &ObjectRef) -> Vec<Arc<str>> {
-        let lister = Lister::Object(object.clone());
-        self.sets.get(service).map(|set| set.names(&lister).collect()).unwrap_or_default()
+    fn listed_by(&self, service: &ServiceKey, lister: &Lister) -> Vec<Arc<str>> {
+        self.sets.get(service).map(|set| set.names(lister).collect()).unwrap_or_default()
     }
 
     pub fn unlist(&mut self, service: &ServiceKey, object: &ObjectRef, touched: &mut Touched) {
@@ -184,7 +185,8 @@ impl Endpoints {
             return;
         }
         touched.key(Key::Workload(key.clone()));
-        let mut users: Users = self.by_workload.get(key).cloned().unwrap_or_default();
+        let users = self.by_workload.get(key).into_iter().flatten();
+        let mut users: BTreeSet<(ServiceKey, EntryId)> = users.cloned().collect();
         for (workload, known) in [(before, false), (after.as_ref(), true)] {
             let Some(workload) = workload else { continue };
             self.place(workload, known);
@@ -208,7 +210,7 @@ impl Endpoints {
         let namespace = (workload.key.namespace.clone(), pods);
         change_set(&mut self.in_namespace, namespace, workload.key.clone(), known);
         for address in &*workload.addresses {
-            change_set(&mut self.by_address, *address, workload.key.clone(), known);
+            change_few(&mut self.by_address, *address, workload.key.clone(), known);
         }
     }
 
@@ -305,10 +307,10 @@ impl Endpoints {
     fn note_user(&mut self, service: &ServiceKey, id: &EntryId, entry: &Entry, known: bool) {
         let user = (service.clone(), id.clone());
         match &entry.raw.workload {
-            Some(workload) => change_set(&mut self.by_workload, workload.clone(), user, known),
+            Some(workload) => change_few(&mut self.by_workload, workload.clone(), user, known),
             None if entry.raw.inline.is_none() => {
                 for address in &*entry.raw.addresses {
-                    change_set(&mut self.by_listed_address, *address, user.clone(), known);
+                    change_few(&mut self.by_listed_address, *address, user.clone(), known);
                 }
             }
             None => {}
@@ -392,27 +394,36 @@ fn change_set<K: std::hash::Hash + Eq, V: Ord>(
     }
 }
 
+fn change_few<K: std::hash::Hash + Eq, V: Ord>(
+    sets: &mut FxHashMap<K, Few<V>>,
+    key: K,
+    value: V,
+    known: bool,
+) {
+    if known {
+        sets.entry(key).or_default().insert(value);
+    } else if let Some(few) = sets.get_mut(&key) {
+        few.remove(&value);
+        if few.is_empty() {
+            sets.remove(&key);
+        }
+    }
+}
+
 /// Whether the service came or went.
 fn change_count<K: std::hash::Hash + Eq>(
-    counts: &mut FxHashMap<K, BTreeMap<ServiceKey, usize>>,
+    counts: &mut FxHashMap<K, Counted<ServiceKey>>,
     key: K,
     service: &ServiceKey,
     known: bool,
 ) -> bool {
     if known {
-        let count = counts.entry(key).or_default().entry(service.clone()).or_default();
-        *count += 1;
-        return *count == 1;
+        return counts.entry(key).or_default().change(service, true);
     }
     let Some(services) = counts.get_mut(&key) else { return false };
-    let Some(count) = services.get_mut(service) else { return false };
-    *count -= 1;
-    let gone = *count == 0;
-    if gone {
-        services.remove(service);
-        if services.is_empty() {
-            counts.remove(&key);
-        }
+    let gone = services.change(service, false);
+    if services.is_empty() {
+        counts.remove(&key);
     }
     gone
 }

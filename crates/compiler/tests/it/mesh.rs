@@ -130,9 +130,9 @@ impl Mesh {
             let Some(Body::Endpoints(slice)) = self.resource(seen, name).unwrap().body else {
                 panic!("{name} is no slice")
             };
-            for endpoint in slice.endpoints {
-                let template = slice.templates[endpoint.template as usize].clone();
-                all.push((endpoint, template));
+            for endpoint in &slice.endpoints {
+                let template = slice.template(endpoint).expect("a template").into_owned();
+                all.push((endpoint.clone(), template));
             }
         }
         all.sort_by(|(a, _), (b, _)| a.workload_uid.cmp(&b.workload_uid));
@@ -172,8 +172,8 @@ impl Mesh {
             let Some(Body::Directory(slice)) = output.encoded.decode().unwrap().body else {
                 panic!("{name} is no slice")
             };
-            for entry in slice.entries {
-                let former = entries.insert(entry.host.clone(), entry);
+            for entry in &slice.entries {
+                let former = entries.insert(slice.host(entry).into_owned(), entry.clone());
                 assert!(former.is_none(), "{former:?} is there twice");
             }
         }

@@ -268,7 +268,7 @@ impl Distributor {
             let is_same =
                 facts.is_loaded && accounts.is_none() && facts.trust_domains == *trust_domains;
             if !is_same {
-                let accounts = accounts.map_or_else(|| facts.accounts.clone(), Arc::new);
+                let accounts = accounts.unwrap_or_else(|| facts.accounts.clone());
                 let trust_domains = trust_domains.clone();
                 *facts = Facts { accounts, trust_domains, is_loaded: true };
             }

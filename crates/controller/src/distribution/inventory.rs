@@ -18,7 +18,8 @@ const MESH_CONFIG: &str = "istio";
 #[derive(Debug)]
 pub(super) struct Inventory {
     root_namespace: String,
-    accounts: Accounts,
+    /// Shared with who follows them; copied when they change while somebody has them.
+    accounts: Arc<Accounts>,
     accounts_changed: bool,
     counted: FxHashMap<Kind, FxHashSet<ObjectRef>>,
     trust_domains: Arc<[String]>,
@@ -28,7 +29,7 @@ impl Inventory {
     pub(super) fn new(root_namespace: &str) -> Self {
         Self {
             root_namespace: root_namespace.to_owned(),
-            accounts: Accounts::new(),
+            accounts: Arc::default(),
             accounts_changed: true,
             counted: FxHashMap::default(),
             trust_domains: default_trust_domains(),
@@ -62,17 +63,21 @@ impl Inventory {
 
     /// Takes in which service account a workload has now; `None`: the workload is gone.
     pub(super) fn set_account(&mut self, workload: (String, String), account: Option<&str>) {
-        let former = match account {
-            Some(account) => self.accounts.insert(workload, account.to_owned()),
-            None => self.accounts.remove(&workload),
-        };
-        self.accounts_changed |= former.as_deref() != account;
+        if self.accounts.get(&workload).map(String::as_str) == account {
+            return;
+        }
+        self.accounts_changed = true;
+        let accounts = Arc::make_mut(&mut self.accounts);
+        match account {
+            Some(account) => drop(accounts.insert(workload, account.to_owned())),
+            None => drop(accounts.remove(&workload)),
+        }
     }
 
     /// The service account of every workload, unless they are what they were when this was asked
     /// last.
-    pub(super) fn accounts_if_changed(&mut self) -> Option<Accounts> {
-        std::mem::take(&mut self.accounts_changed).then(|| self.accounts.clone())
+    pub(super) fn accounts_if_changed(&mut self) -> Option<Arc<Accounts>> {
+        std::mem::take(&mut self.accounts_changed).then(|| Arc::clone(&self.accounts))
     }
 
     /// The trust domain, then its aliases.
@@ -113,7 +118,7 @@ mod tests {
             let workload = ("shop".to_owned(), "web-1".to_owned());
             inventory.set_account(workload, account);
             let accounts = inventory.accounts_if_changed()?;
-            Some(accounts.into_values().collect::<Vec<_>>())
+            Some(accounts.values().cloned().collect::<Vec<_>>())
         };
         assert_eq!(set(None), Some(vec![]), "asked for the first time");
         assert_eq!(set(Some("web")), Some(vec!["web".to_owned()]));

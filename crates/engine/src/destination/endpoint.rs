@@ -1,5 +1,6 @@
 //! Endpoints, and the slices that they come in.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
@@ -112,27 +113,26 @@ pub(crate) struct Slice {
 impl Slice {
     /// # Errors
     /// With the reason that is told to the control plane.
-    pub(crate) fn compile(message: v1::EndpointSlice) -> Result<Self, String> {
-        let templates: Vec<_> =
-            message.templates.into_iter().map(|template| Arc::new(compile(template))).collect();
-        let endpoints = message
-            .endpoints
-            .into_iter()
-            .map(|endpoint| Endpoint::compile(endpoint, &templates).map(Arc::new))
-            .collect::<Result<_, _>>()?;
+    pub(crate) fn compile(message: &v1::EndpointSlice) -> Result<Self, String> {
+        let shared: Vec<_> =
+            message.templates.iter().map(|template| Arc::new(compile(template))).collect();
+        let endpoint = |endpoint: &v1::Endpoint| {
+            let template = template(message, &shared, endpoint).ok_or_else(|| {
+                let v1::Endpoint { workload_uid, template, .. } = endpoint;
+                format!("{workload_uid}: template {template} is not there")
+            })?;
+            Endpoint::compile(endpoint, template).map(Arc::new)
+        };
+        let endpoints = message.endpoints.iter().map(endpoint).collect::<Result<_, _>>()?;
         Ok(Self { endpoints })
     }
 }
 
 impl Endpoint {
-    fn compile(message: v1::Endpoint, templates: &[Arc<Template>]) -> Result<Self, String> {
-        let uid = message.workload_uid;
+    fn compile(message: &v1::Endpoint, template: Arc<Template>) -> Result<Self, String> {
+        let uid = message.workload_uid.as_str();
         let port =
             u16::try_from(message.port).map_err(|_| format!("{uid}: port {}", message.port))?;
-        let template = usize::try_from(message.template)
-            .ok()
-            .and_then(|index| templates.get(index))
-            .ok_or_else(|| format!("{uid}: template {} is not there", message.template))?;
         let direct = message.reach == i32::from(v1::endpoint::Reach::Direct);
         let health = match v1::endpoint::Health::try_from(message.health) {
             _ if !direct => Health::Unreachable,
@@ -152,12 +152,12 @@ impl Endpoint {
             }
             Address::Ip(addresses)
         } else {
-            Address::Unix(message.unix_path.into())
+            Address::Unix(message.unix_path.as_str().into())
         };
         Ok(Self {
             key: EndpointKey { uid: uid.into(), port },
             address,
-            template: Arc::clone(template),
+            template,
             mesh_tls: message.mesh_tls,
             health,
             weight: message.weight.max(1),
@@ -188,17 +188,30 @@ impl Endpoint {
     }
 }
 
-fn compile(message: v1::EndpointTemplate) -> Template {
+/// What an endpoint has in common with others: of `shared` the one that it names, where it has no name
+/// of its own in it.
+fn template(
+    slice: &v1::EndpointSlice,
+    shared: &[Arc<Template>],
+    endpoint: &v1::Endpoint,
+) -> Option<Arc<Template>> {
+    match slice.template(endpoint)? {
+        Cow::Borrowed(_) => shared.get(endpoint.template as usize).cloned(),
+        Cow::Owned(own) => Some(Arc::new(compile(&own))),
+    }
+}
+
+fn compile(message: &v1::EndpointTemplate) -> Template {
     Template {
-        namespace: message.namespace.into(),
-        workload: message.workload.into(),
-        canonical_name: message.canonical_name.into(),
-        canonical_revision: message.canonical_revision.into(),
+        namespace: message.namespace.as_str().into(),
+        workload: message.workload.as_str().into(),
+        canonical_name: message.canonical_name.as_str().into(),
+        canonical_revision: message.canonical_revision.as_str().into(),
         identity: set(&message.identity),
-        labels: labels(message.labels),
-        locality: message.locality.into(),
-        network: message.network.into(),
-        cluster: message.cluster.into(),
+        labels: labels(message.labels.clone()),
+        locality: message.locality.as_str().into(),
+        network: message.network.as_str().into(),
+        cluster: message.cluster.as_str().into(),
     }
 }
 

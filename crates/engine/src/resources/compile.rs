@@ -49,7 +49,7 @@ pub(super) fn compile(name: &str, bytes: &Bytes) -> Result<Option<Node>, String>
             Node::Settings(Arc::new(Settings::compile(message, &objects)?))
         }
         (Name::Directory { .. }, Body::Directory(message)) => {
-            Node::Directory(Arc::new(directory::Slice::compile(message)?))
+            Node::Directory(Arc::new(directory::Slice::compile(&message)?))
         }
         (Name::Routes(host), Body::Routes(message)) if host == message.host => {
             Node::Routes(Arc::new(Table::compile(&message, &objects)?))
@@ -65,7 +65,7 @@ pub(super) fn compile(name: &str, bytes: &Bytes) -> Result<Option<Node>, String>
             Node::Destination(Arc::new(destination::Spec::compile(message, &objects)?))
         }
         (Name::Endpoints { .. }, Body::Endpoints(message)) => {
-            Node::Endpoints(Arc::new(destination::Slice::compile(message)?))
+            Node::Endpoints(Arc::new(destination::Slice::compile(&message)?))
         }
         (Name::Inbound { .. }, Body::Inbound(message)) => {
             Node::Inbound(Arc::new(Inbound::compile(message, &objects)?))

@@ -41,7 +41,8 @@ impl Mesh {
     }
 
     pub fn entries(self, entries: Vec<v1::DirectoryEntry>) -> Self {
-        let slice = v1::DirectorySlice { namespace: "shop".to_owned(), entries };
+        let slice =
+            v1::DirectorySlice::within("shop".to_owned(), "shop.svc.cluster.local", entries);
         self.with("directory/shop/0", Body::Directory(slice))
     }
 

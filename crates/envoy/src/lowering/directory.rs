@@ -70,7 +70,7 @@ impl Directory {
             let Some(slice) = slice else { continue };
             let mut hosts = Vec::with_capacity(slice.entries.len());
             for message in &slice.entries {
-                let entry = Entry::new(message, pool);
+                let entry = Entry::new(&slice.host(message), message, pool);
                 let entry = pool.entry(entry);
                 let host = Arc::clone(&entry.host);
                 let before = self.entries.get(&host).cloned();

@@ -34,9 +34,9 @@ pub(crate) enum Known {
 }
 
 impl Entry {
-    pub(super) fn new(message: &v1::DirectoryEntry, pool: &mut Pool) -> Self {
+    pub(super) fn new(host: &str, message: &v1::DirectoryEntry, pool: &mut Pool) -> Self {
         Self {
-            host: pool.name(&message.host),
+            host: pool.name(host),
             kind: message.kind(),
             ports: message.ports.iter().filter_map(|packed| unpack_port(*packed)).collect(),
             blocks: message.addresses.iter().filter_map(|bytes| Block::decode(bytes)).collect(),

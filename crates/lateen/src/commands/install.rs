@@ -182,6 +182,7 @@ pub(super) fn line(done: &Done) -> String {
         Done::Applied(title) => format!("applied  {title}"),
         Done::Kept(title) => format!("kept     {title}: it is somebody else's"),
         Done::Deleted(title) => format!("deleted  {title}"),
+        Done::Moved(title) => format!("moved    {title}"),
     }
 }
 

@@ -167,11 +167,15 @@ pub struct DirectorySlice {
     pub namespace: ::prost::alloc::string::String,
     #[prost(message, repeated, tag = "2")]
     pub entries: ::prost::alloc::vec::Vec<DirectoryEntry>,
+    /// Continues every host of the slice that ends with a dot; empty: none does.
+    #[prost(string, tag = "3")]
+    pub domain: ::prost::alloc::string::String,
 }
 #[derive(::serde::Serialize)]
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct DirectoryEntry {
-    /// Exact host name, `*.suffix`, or `*`. Lower case. The key that is subscribed to.
+    /// Exact host name, `*.suffix`, or `*`. Lower case. The key that is subscribed to. One that ends with
+    /// a dot goes on with the slice's `domain`.
     #[prost(string, tag = "1")]
     pub host: ::prost::alloc::string::String,
     /// Each 4 or 16 bytes: an address; 5 or 17 bytes: a CIDR, its prefix length last.
@@ -742,6 +746,10 @@ pub struct EndpointTemplate {
     pub network: ::prost::alloc::string::String,
     #[prost(string, tag = "9")]
     pub cluster: ::prost::alloc::string::String,
+    /// Nothing owns the pods: each is a workload of its own. Its name is the `workload`, and the
+    /// `canonical_name` where that is empty.
+    #[prost(bool, tag = "10")]
+    pub unowned: bool,
 }
 #[derive(::serde::Serialize)]
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

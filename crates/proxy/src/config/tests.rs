@@ -23,7 +23,11 @@ fn directory(hosts: &[&str]) -> lateen_xds::Resource {
         ports: vec![address::pack_port(80, v1::Protocol::Http)],
         ..v1::DirectoryEntry::default()
     });
-    let slice = v1::DirectorySlice { namespace: "shop".to_owned(), entries: entries.collect() };
+    let slice = v1::DirectorySlice {
+        namespace: "shop".to_owned(),
+        entries: entries.collect(),
+        ..v1::DirectorySlice::default()
+    };
     encoded("directory/shop/0", Body::Directory(slice))
 }
 

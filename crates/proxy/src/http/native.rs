@@ -77,7 +77,8 @@ mod tests {
 
     #[test]
     fn a_request_of_http1_arrives_as_it_was() {
-        for (host, authority) in [("shop", "shop"), ("shop:80", "shop:80"), ("", "-"), ("a:b:c", "-")]
+        for (host, authority) in
+            [("shop", "shop"), ("shop:80", "shop:80"), ("", "-"), ("a:b:c", "-")]
         {
             let mut carried = http2_head(head(host), true, "http");
             assert_eq!(carried.version, Version::HTTP_2);

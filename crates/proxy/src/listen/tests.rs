@@ -47,6 +47,7 @@ fn local_mode_listens_on_the_workloads_own_addresses() {
             entry("b.shop", 300, &[1023, 1024]),
             entry("*.example.com", 0, &[443]),
         ],
+        ..v1::DirectorySlice::default()
     };
     let gateway = v1::GatewayListener { port: 8443, ..v1::GatewayListener::default() };
     let plan = plan(vec![

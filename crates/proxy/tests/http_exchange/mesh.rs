@@ -152,6 +152,7 @@ impl Mesh {
         let directory = v1::DirectorySlice {
             namespace: "shop".to_owned(),
             entries: std::mem::take(&mut self.entries),
+            ..v1::DirectorySlice::default()
         };
         self.add("directory/shop/0".to_owned(), v1::resource::Body::Directory(directory));
         let settings = std::mem::take(&mut self.settings);

@@ -166,7 +166,11 @@ impl Mesh {
     }
 
     fn encoded(self) -> Vec<(String, Bytes)> {
-        let directory = v1::DirectorySlice { namespace: "shop".to_owned(), entries: self.entries };
+        let directory = v1::DirectorySlice {
+            namespace: "shop".to_owned(),
+            entries: self.entries,
+            ..v1::DirectorySlice::default()
+        };
         let own = [
             ("settings".to_owned(), Body::Settings(self.settings)),
             ("inbound/shop/app".to_owned(), Body::Inbound(self.inbound)),

@@ -31,6 +31,10 @@ use crate::wire::{DeltaDiscoveryRequest, DeltaDiscoveryResponse};
 const DELTA: &str =
     "/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources";
 
+/// Bytes that a stream keeps ready for requests; it takes more while there is a larger one. Nearly all
+/// are answers of a hundred bytes, and there are as many streams as proxies.
+const REQUEST_BUFFER: usize = 512;
+
 /// The aggregated discovery service, delta variant only.
 pub struct Discovery<H> {
     handler: Arc<H>,
@@ -87,7 +91,7 @@ impl<H: Handler> Discovery<H> {
     async fn delta(self, request: Request<Body>) -> Result<Response<Body>, Status> {
         let (parts, body) = request.into_parts();
         let decoder = ProstCodec::<DeltaDiscoveryResponse, DeltaDiscoveryRequest>::raw_decoder(
-            BufferSettings::default(),
+            BufferSettings::new(REQUEST_BUFFER, usize::MAX),
         );
         let mut requests = Streaming::new_request(decoder, body, None, Some(self.max_request));
         let Some(first) = requests.message().await? else {
@@ -172,7 +176,7 @@ impl<S: Session> Stream<S> {
                     }
                 },
                 command = commands.recv(), if !crowded => match command {
-                    Some(Command::Send(update)) => self.offer(update).await?,
+                    Some(Command::Send(update)) => self.offer(*update).await?,
                     Some(Command::Close(status)) => return Err(status.into()),
                     None => return Err(Status::ok("").into()),
                 },

@@ -110,7 +110,8 @@ pub struct Outlet {
 
 #[derive(Debug)]
 pub(super) enum Command {
-    Send(Update),
+    /// In a box: a channel keeps room for many commands, and every stream has one.
+    Send(Box<Update>),
     Close(Status),
 }
 
@@ -126,7 +127,7 @@ impl Outlet {
     /// # Errors
     /// When the stream has ended.
     pub async fn send(&self, update: Update) -> Result<(), OutletClosed> {
-        self.commands.send(Command::Send(update)).await.map_err(|_| OutletClosed)
+        self.commands.send(Command::Send(Box::new(update))).await.map_err(|_| OutletClosed)
     }
 
     /// Like [`Outlet::send`], but gives the update back where it would have to wait. A session that
@@ -135,8 +136,9 @@ impl Outlet {
     /// # Errors
     /// The update, when the stream has ended or too many wait.
     pub fn try_send(&self, update: Update) -> Result<(), Box<Update>> {
-        self.commands.try_send(Command::Send(update)).map_err(|error| match error.into_inner() {
-            Command::Send(update) => Box::new(update),
+        let command = Command::Send(Box::new(update));
+        self.commands.try_send(command).map_err(|error| match error.into_inner() {
+            Command::Send(update) => update,
             Command::Close(_) => unreachable!("invariant: what was given is what comes back"),
         })
     }

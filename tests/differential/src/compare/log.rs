@@ -24,9 +24,26 @@ const COMPARED: &[&str] = &[
 /// An entry of the log.
 pub type Entry = BTreeMap<String, String>;
 
+/// What is known of the exchange beside its entries.
+#[derive(Debug, Clone, Copy)]
+pub struct Circumstances {
+    /// No backend saw anything, on either side.
+    pub unseen: bool,
+    /// The client speaks TLS.
+    pub tls: bool,
+}
+
 /// Compares the entries of one request; what differs goes to `out` as field, left, right.
-pub fn compare(left: &[Entry], right: &[Entry], out: &mut Vec<(String, String, String)>) {
-    if is_unread(left, right) || is_unread(right, left) {
+pub fn compare(
+    circumstances: Circumstances,
+    left: &[Entry],
+    right: &[Entry],
+    out: &mut Vec<(String, String, String)>,
+) {
+    let nothing_happened = |one: &[Entry], other: &[Entry]| {
+        is_unread(one, other) || (circumstances.tls && is_handshake_alone(one, other))
+    };
+    if nothing_happened(left, right) || nothing_happened(right, left) {
         return;
     }
     if left.len() != right.len() {
@@ -36,7 +53,7 @@ pub fn compare(left: &[Entry], right: &[Entry], out: &mut Vec<(String, String, S
     }
     for (left, right) in left.iter().zip(right) {
         for field in COMPARED {
-            if is_left_out(field, left, right) {
+            if is_left_out(circumstances, field, left, right) {
                 continue;
             }
             let (left, right) = (normal(field, left), normal(field, right));
@@ -47,38 +64,31 @@ pub fn compare(left: &[Entry], right: &[Entry], out: &mut Vec<(String, String, S
     }
 }
 
+fn is(entry: &Entry, field: &str, value: &str) -> bool {
+    entry.get(field).map(String::as_str).unwrap_or_default() == value
+}
+
 /// Whether one side logs what its codec refused, and the other has not come to have a request: whether
 /// Envoy logs it depends on where in the head the error is.
 fn is_unread(one: &[Entry], other: &[Entry]) -> bool {
-    let refused = |entry: &Entry| entry.get("details").is_some_and(|it| it == "http1.codec_error");
-    other.is_empty() && matches!(one, [entry] if refused(entry))
+    other.is_empty() && matches!(one, [entry] if is(entry, "details", "http1.codec_error"))
 }
 
-/// How much longer a handshake may be than another: signatures differ in a few bytes.
-const SIGNATURES: u64 = 16;
-
-/// Whether bytes were relayed that are TLS of the client's own: its handshake is counted.
-fn is_opaque(entry: &Entry) -> bool {
-    let is = |field: &str, value: &str| {
-        entry.get(field).map(String::as_str).unwrap_or_default() == value
-    };
-    is("code", "0") && is("tls", "")
-}
-
-fn is_near(field: &str, left: &Entry, right: &Entry) -> bool {
-    let number = |entry: &Entry| entry.get(field).and_then(|value| value.parse::<u64>().ok());
-    match (number(left), number(right)) {
-        (Some(left), Some(right)) => left > 200 && left.abs_diff(right) <= SIGNATURES,
-        _ => false,
-    }
+/// Whether one side logs a handshake that failed, and the other nothing, or a relay as if nothing had
+/// happened: Envoy has no entry for a connection before its filters.
+fn is_handshake_alone(one: &[Entry], other: &[Entry]) -> bool {
+    let quiet = [("code", "0"), ("sent", "0"), ("flags", ""), ("details", "")];
+    let reasons = ["downstream_tls_failed", "no_server_certificate"];
+    matches!(one, [entry] if reasons.iter().any(|reason| is(entry, "reason", reason)))
+        && other.len() <= 1
+        && other.iter().all(|entry| quiet.iter().all(|(field, value)| is(entry, field, value)))
 }
 
 /// Fields that mean nothing in some entries.
-fn is_left_out(field: &str, left: &Entry, right: &Entry) -> bool {
-    let is = |entry: &Entry, field: &str, value: &str| {
-        entry.get(field).map(String::as_str).unwrap_or_default() == value
-    };
+fn is_left_out(circumstances: Circumstances, field: &str, left: &Entry, right: &Entry) -> bool {
     let both = |field: &str, value: &str| is(left, field, value) && is(right, field, value);
+    // TLS of the client's own.
+    let is_relayed = circumstances.tls && both("code", "0") && both("tls", "");
     match field {
         // What Envoy's codec refuses, it logs without having read it.
         "method" | "path" | "authority" => both("details", "http1.codec_error"),
@@ -88,11 +98,14 @@ fn is_left_out(field: &str, left: &Entry, right: &Entry) -> bool {
         "cluster" if both("code", "0") && both("sent", "0") => {
             is(left, "reason", "authorization_denied") && is(left, field, "")
         }
-        // How much of a body was read before an answer that nobody waited for.
-        "received" if both("attempts", "0") && !both("code", "0") => true,
+        // How much of a body was read before an answer of the proxy's own: Envoy reads on while it
+        // connects, Lateen reads for somebody who takes it.
+        "received" if circumstances.unseen && !both("code", "0") => true,
         // The name in TLS that is relayed is logged by whoever had to look at the first bytes.
-        "sni" if is_opaque(left) && is_opaque(right) => is(left, field, "") || is(right, field, ""),
-        "received" | "sent" if is_opaque(left) && is_opaque(right) => is_near(field, left, right),
+        "sni" if is_relayed => is(left, field, "") || is(right, field, ""),
+        // Signatures differ in length, and so does what of the last alerts finds the other side open;
+        // what was said within is compared at both ends.
+        "received" | "sent" if is_relayed => is(left, field, "0") == is(right, field, "0"),
         _ => false,
     }
 }

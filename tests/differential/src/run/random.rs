@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use crate::bed::Bed;
+use crate::bed::{Bed, Outcome};
 use crate::compare::Finding;
 use crate::generate;
+use crate::observe::Exchanged;
 use crate::scenario::Scenario;
 use crate::side::protocol::Engine;
 use crate::validation::Validation;
@@ -74,14 +75,19 @@ impl Random<'_> {
             let mut findings = std::mem::take(&mut outcome.findings);
             findings.extend(bed.complaints()?.into_iter().map(Finding::complaint));
             if let Some(validation) = &validation {
-                validation.add(&scenario.name, outcome.served)?;
+                validation.add(&scenario.name, std::mem::take(&mut outcome.served))?;
                 findings.extend(validation.complaints().into_iter().map(Finding::complaint));
             }
             let Some(first) = findings.first() else { continue };
             count.bad += 1;
             let whole = Scenario { name: format!("{}-whole", scenario.name), ..scenario.clone() };
             whole.write(&self.found.join(&whole.name))?;
-            println!("seed {}: {} findings", number - 1, findings.len());
+            println!(
+                "seed {}: {} findings; {}",
+                number - 1,
+                findings.len(),
+                times(&outcome, first)
+            );
             for finding in &findings {
                 println!("   - {finding}");
             }
@@ -141,6 +147,23 @@ fn finish(validation: Option<Validation>) -> anyhow::Result<usize> {
     println!("{count} configurations read by `envoy --mode validate`");
     complaints.iter().for_each(|complaint| println!("   - complaint: {complaint}"));
     Ok(complaints.len())
+}
+
+/// How long what a finding is about took on either side: what is missing at once is missing otherwise
+/// than what comes too late.
+fn times(outcome: &Outcome, finding: &Finding) -> String {
+    let (request, time) = finding.request;
+    let took = outcome.ran.iter().filter_map(|(engine, ran)| {
+        let of = |exchanged: &Exchanged| Some(exchanged.0.get(request)?.get(time)?.milliseconds);
+        let milliseconds = ran.exchanges.get(exchange(&finding.exchange)?).and_then(of)?;
+        Some(format!("{} {milliseconds} ms", engine.name()))
+    });
+    took.collect::<Vec<_>>().join(", ")
+}
+
+/// The number of an exchange, with which the generator begins its name.
+fn exchange(name: &str) -> Option<usize> {
+    name.split(' ').next()?.parse().ok()
 }
 
 /// What makes two findings the same kind of difference.

@@ -14,6 +14,7 @@ use tokio::time::{Instant, sleep};
 use super::http1::{Framing, Reader, write};
 use super::process::{Program, Tail};
 use super::protocol::{Engine, Prepared};
+use super::rest::until_all_sleep;
 use super::stream::Stream;
 use crate::bed::MARKER;
 use crate::scenario::{CLIENT, GATEWAY, Place, SERVER};
@@ -22,6 +23,15 @@ use crate::scenario::{CLIENT, GATEWAY, Place, SERVER};
 const CONTROLLER: &str = "127.0.0.1:15012";
 /// Where it answers questions about itself.
 const MONITORING: &str = "127.0.0.1:15014";
+
+/// An Envoy's port for administration, and what it waits for.
+const ADMIN: u16 = 15000;
+const WARMING: &str =
+    "/stats?filter=^(listener_manager.total_listeners_warming|cluster_manager.warming_clusters)$";
+
+/// How long a request may wait for what the native proxy gets on demand, also on a busy machine: Envoy
+/// has it beforehand.
+const DETAILS: &str = "8s";
 
 /// How long a program may take to become ready.
 const START: Duration = Duration::from_secs(60);
@@ -75,9 +85,10 @@ impl Mesh {
                 .args(["proxy", "--controller", CONTROLLER, "--workers", "2", "--state"])
                 .arg(this.state())
                 .args(["--workload", workload, "--access-log-flush", "5ms"]);
-            if engine == Engine::Envoy {
-                command.args(["--engine", "envoy"]);
-            }
+            match engine {
+                Engine::Native => command.args(["--details-timeout", DETAILS]),
+                Engine::Envoy => command.args(["--engine", "envoy"]),
+            };
             let name = format!("{place:?}").to_lowercase();
             this.proxies.push((place, Program::start(&name, command, &logs)?));
         }
@@ -98,23 +109,39 @@ impl Mesh {
         found.map(|(_, program)| &mut program.output)
     }
 
-    /// Replaces the mesh, and returns when every proxy has acknowledged it.
+    /// Replaces the mesh, and returns when every proxy runs on it.
     ///
     /// # Errors
     /// When a proxy refuses it or takes too long.
     pub async fn switch(&mut self, prepared: &Prepared) -> anyhow::Result<()> {
         publish(&self.folder, self.engine, prepared)?;
         let limit = Instant::now() + SWITCH;
-        let marker = format!("{MARKER}{}.bed", prepared.generation);
+        self.until_taken(prepared.generation, limit).await?;
+        self.until_acknowledged(limit).await?;
+        if self.engine == Engine::Envoy {
+            for health in &prepared.places.health {
+                self.until_warm(SocketAddr::new(health.ip(), ADMIN), limit).await?;
+            }
+        }
+        until_all_sleep(limit).await
+    }
+
+    /// Waits until the control plane has the mesh.
+    async fn until_taken(&mut self, generation: u64, limit: Instant) -> anyhow::Result<()> {
+        let marker = format!("{MARKER}{generation}.bed");
         loop {
             self.running()?;
             let (_, said) = get(self.monitoring, "/debug/diagnostics").await?;
             if said.contains(&marker) {
-                break;
+                return Ok(());
             }
             ensure!(Instant::now() < limit, "the control plane did not take the mesh: {said}");
             sleep(PAUSE).await;
         }
+    }
+
+    /// Waits until every proxy has acknowledged what the control plane has.
+    async fn until_acknowledged(&mut self, limit: Instant) -> anyhow::Result<()> {
         loop {
             self.running()?;
             let (_, said) = get(self.monitoring, "/debug/syncz").await?;
@@ -135,6 +162,20 @@ impl Mesh {
                 "not all proxies run on the mesh: {late:?}, {} connected",
                 list.len()
             );
+            sleep(PAUSE).await;
+        }
+    }
+
+    /// Waits until an Envoy has nothing that it got and does not use yet, since a certificate, an address
+    /// or endpoints are missing.
+    async fn until_warm(&mut self, admin: SocketAddr, limit: Instant) -> anyhow::Result<()> {
+        loop {
+            self.running()?;
+            let (_, said) = get(admin, WARMING).await?;
+            if said.lines().all(|line| line.ends_with(": 0")) {
+                return Ok(());
+            }
+            ensure!(Instant::now() < limit, "an Envoy still waits for something: {said}");
             sleep(PAUSE).await;
         }
     }

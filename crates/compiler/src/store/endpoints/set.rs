@@ -1,6 +1,6 @@
 //! The endpoints of one service, in buckets of bounded size.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -10,6 +10,7 @@ use crate::key::Key;
 use crate::node::{Account, EndpointPorts, RawEndpoint, ServiceKey, WorkloadKey};
 use crate::store::Touched;
 use crate::store::directory::bucket_of;
+use crate::store::few::Few;
 
 /// How many endpoints a bucket holds at most.
 const BUCKET_SIZE: usize = 64;
@@ -17,7 +18,7 @@ const BUCKET_SIZE: usize = 64;
 /// What made an entry. What an object lists comes before what labels select.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum Lister {
-    Object(ObjectRef),
+    Object(Arc<ObjectRef>),
     Selected(WorkloadKey),
 }
 
@@ -76,7 +77,7 @@ pub(crate) struct EndpointEntry<'a> {
 #[derive(Debug)]
 pub(crate) struct Set {
     entries: BTreeMap<EntryId, Entry>,
-    buckets: Vec<BTreeMap<Arc<str>, BTreeSet<EntryId>>>,
+    buckets: Vec<BTreeMap<Arc<str>, Few<EntryId>>>,
     accounts: BTreeMap<Option<Account>, usize>,
     /// Entries where no mesh TLS is spoken.
     plain: usize,

@@ -5,7 +5,6 @@ use std::net::IpAddr;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use lateen_engine::{Forward, Plan, Request};
 
-use super::hop::SOURCE;
 use super::question::Question;
 
 const CLIENT_CERT: HeaderName = HeaderName::from_static("x-forwarded-client-cert");
@@ -49,8 +48,8 @@ impl Head {
     }
 
     /// As a gateway changes it before it is authorized and routed: what only the mesh may say is
-    /// taken out.
-    pub fn entering_mesh(mut self) -> Self {
+    /// taken out. `source`: where the request comes from.
+    pub fn entering_mesh(mut self, source: IpAddr) -> Self {
         let internal = |name: &HeaderName| {
             name.as_str().starts_with("x-envoy-") || name.as_str().starts_with("x-lateen-")
         };
@@ -65,7 +64,7 @@ impl Head {
             .get_all(FORWARDED_FOR)
             .iter()
             .filter_map(|value| value.to_str().ok().map(str::to_owned))
-            .chain([SOURCE.to_string()])
+            .chain([source.to_string()])
             .collect();
         if let Ok(sources) = HeaderValue::try_from(sources.join(",")) {
             self.headers.insert(FORWARDED_FOR, sources);

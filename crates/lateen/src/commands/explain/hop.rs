@@ -12,7 +12,14 @@ use crate::commands::offline::Offline;
 
 /// Where connections of local mode come from: nobody binds the near end of one, and this is the
 /// system's choice for everything on loopback.
-pub const SOURCE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+/// An address that belongs to nobody (TEST-NET-3, RFC 5737): what a host outside of the registry may
+/// resolve to, and where requests from outside of a cluster may come from.
+pub const ELSEWHERE: IpAddr = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 1));
+
+/// What injection labels the pods with that have a sidecar.
+const TLS_MODE: &str = "security.istio.io/tlsMode";
 
 /// A workload on the way, with the plan that its proxy runs on.
 #[derive(Debug)]
@@ -44,18 +51,42 @@ impl Hop {
         format!("spiffe://{domain}/ns/{}/sa/{account}", self.client.namespace)
     }
 
-    /// Where its proxy takes connections from others for a port of the YAML; `None` when all
-    /// addresses of local mode are taken.
+    /// Where its proxy takes connections from others for a port of the YAML; `None` where it has none. In
+    /// local mode every workload has an address for it, as long as there are any; in a cluster it shares
+    /// the pod's.
     pub fn proxy(&self, port: u16) -> Option<SocketAddr> {
-        let base = self.plan.local_base()?;
-        Some(SocketAddr::new(local::address(base, local::SIDECAR).into(), port))
+        if let Some(base) = self.plan.local_base() {
+            return Some(SocketAddr::new(local::address(base, local::SIDECAR).into(), port));
+        }
+        let address = self.client.addresses.first().filter(|_| self.has_proxy());
+        address.map(|address| SocketAddr::new(*address, port))
     }
 
-    /// A caller that has dialled this address of the workload's proxy, as its policies see it, until
-    /// more is known of it.
-    pub fn peer(&self, destination: SocketAddr) -> Peer<'static> {
-        Peer { identity: None, source: SOURCE, remote: SOURCE, destination, sni: None }
+    /// Whether a proxy stands in front of it.
+    pub fn has_proxy(&self) -> bool {
+        self.plan.local_base().is_some()
+            || self.is_gateway()
+            || self.client.labels.get(TLS_MODE).is_some_and(|mode| mode == "istio")
     }
+
+    /// Where its connections to others come from.
+    pub fn source(&self) -> IpAddr {
+        match self.plan.local_base() {
+            Some(_) => LOOPBACK,
+            None => self.client.addresses.first().copied().unwrap_or(ELSEWHERE),
+        }
+    }
+
+    /// Where connections from outside of the mesh come from.
+    pub fn outside(&self) -> IpAddr {
+        if self.plan.local_base().is_some() { LOOPBACK } else { ELSEWHERE }
+    }
+}
+
+/// A caller at `source` that has dialled `destination`, an address of a proxy's, as the policies there see
+/// it until more is known of it.
+pub fn peer(source: IpAddr, destination: SocketAddr) -> Peer<'static> {
+    Peer { identity: None, source, remote: source, destination, sni: None }
 }
 
 /// An address as sockets have it, and with them the access log.

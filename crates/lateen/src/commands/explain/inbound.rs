@@ -11,7 +11,7 @@ use lateen_engine::{Origin, Seen};
 use lateen_proxy::telemetry::Reason;
 
 use super::head::Head;
-use super::hop::{Hop, on_the_wire};
+use super::hop::{Hop, on_the_wire, peer};
 use super::report::{Answer, Backend, Endpoint, Steps};
 use crate::commands::offline::Offline;
 
@@ -189,7 +189,7 @@ impl Arriving<'_> {
         let peer = Peer {
             identity: identity.as_deref(),
             sni: mesh.map(|tls| &*tls.sni),
-            ..self.server.peer(self.sidecar().unwrap_or(self.sent.dialled))
+            ..peer(self.caller.source(), self.sidecar().unwrap_or(self.sent.dialled))
         };
         let plan = &self.server.plan;
         let (explained, http) = match (&self.sent.head, serve) {

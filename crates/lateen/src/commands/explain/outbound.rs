@@ -1,6 +1,6 @@
 //! What the proxy that takes the request decides: the caller's sidecar, or a gateway.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 
 use lateen_engine::authorize::Peer;
 use lateen_engine::explain::What;
@@ -14,15 +14,11 @@ use lateen_mesh::local;
 use lateen_proxy::telemetry::Reason;
 
 use super::head::Head;
-use super::hop::Hop;
+use super::hop::{ELSEWHERE, Hop, peer};
 use super::inbound::{self, Sent, denied};
 use super::question::Question;
 use super::report::{Answer, Backend, Outcome, Report, Route, Steps};
 use crate::commands::offline::Offline;
-
-/// An address that belongs to nobody (TEST-NET-3, RFC 5737): what a host outside of the registry
-/// may resolve to.
-const ELSEWHERE: IpAddr = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 1));
 
 /// The route of requests that are passed through, in Istio's words.
 const ALLOW_ANY: &str = "allow_any";
@@ -131,7 +127,10 @@ impl<'a> Asking<'a> {
             return Ok(Answer::refused(Some(400), Origin::mesh_default(), Reason::BadPath).into());
         };
         let gateway = self.hop.is_gateway();
-        let head = if gateway { head.entering_mesh() } else { head.leaving_workload() };
+        let head = match gateway {
+            true => head.entering_mesh(self.hop.outside()),
+            false => head.leaving_workload(),
+        };
         if gateway && let Some(refusal) = self.authorize(scope.destination, Some(&head)) {
             return Ok(refusal.into());
         }
@@ -165,7 +164,7 @@ impl<'a> Asking<'a> {
     /// A gateway's own policies about a connection, or about a request on it.
     fn authorize(&mut self, destination: SocketAddr, head: Option<&Head>) -> Option<Answer> {
         let sni = self.question.is_tls().then_some(self.question.host.as_str());
-        let peer = Peer { sni, ..self.hop.peer(destination) };
+        let peer = Peer { sni, ..peer(self.hop.outside(), destination) };
         let explained = match head {
             Some(head) => self.hop.plan.explain_authorize_request(&peer, &head.request()),
             None => self.hop.plan.explain_authorize_connection(&peer),

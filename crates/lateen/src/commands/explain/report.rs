@@ -1,7 +1,5 @@
 //! The answer of `lateen explain`.
 
-use std::fmt::Write as _;
-
 use lateen_engine::{DestinationKey, Origin, Step};
 use lateen_proxy::telemetry::Reason;
 use serde::Serialize;
@@ -225,46 +223,5 @@ impl Report {
         endpoints.sort();
         endpoints.dedup();
         Self { route, endpoints, answer, decisions: steps.0 }
-    }
-
-    /// For people.
-    pub fn text(&self) -> String {
-        let mut text = String::new();
-        let nobody = Origin::mesh_default().to_string();
-        let mut at = "";
-        for decision in &self.decisions {
-            if decision.at != at {
-                at = &decision.at;
-                let _ = writeln!(text, "at {at}");
-            }
-            let mark = if decision.matched { "✓" } else { "·" };
-            let Decision { what, object, why, .. } = decision;
-            let _ = writeln!(text, "  {mark} {what:<16} {why}");
-            if *object != nobody {
-                let _ = writeln!(text, "    {:<16} {object}", "");
-            }
-        }
-        text.push('\n');
-        if let Some(route) = &self.route {
-            write_route(&mut text, route);
-        }
-        let _ = writeln!(text, "verdict    {}", self.answer);
-        text
-    }
-}
-
-fn write_route(text: &mut String, route: &Route) {
-    let name = if route.name.is_empty() { "(without a name)" } else { &route.name };
-    let _ = writeln!(text, "route      {name}: {}", route.action);
-    let several = route.backends.len() > 1;
-    for backend in &route.backends {
-        let weight = if several { format!(", weight {}", backend.weight) } else { String::new() };
-        let _ = writeln!(text, "to         {}{weight}", backend.destination);
-        if backend.endpoints.is_empty() {
-            let _ = writeln!(text, "             {}", backend.answer);
-        }
-        for Endpoint { address, workload, answer } in &backend.endpoints {
-            let _ = writeln!(text, "  {address:<21} {workload}: {answer}");
-        }
     }
 }

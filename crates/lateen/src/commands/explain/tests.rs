@@ -120,7 +120,7 @@ fn the_demo_is_explained() {
     for (from, url, route, answer, backends) in cases {
         let report = ask(from, url, &[]);
         let expected = (format!("{route} → {answer}"), backends);
-        assert_eq!(short(&report), expected, "{from} {url}\n{}", report.text());
+        assert_eq!(short(&report), expected, "{from} {url}\n{}", report.text(true));
         assert!(!report.decisions.is_empty());
     }
 }
@@ -217,7 +217,7 @@ spec:
 ",
     );
     let report = ask_of(dir.path(), VISITOR, "GET", "http://orders/", &[]);
-    assert_eq!(report.answer.reason, Some("upstream_identity_mismatch"), "{}", report.text());
+    assert_eq!(report.answer.reason, Some("upstream_identity_mismatch"), "{}", report.text(true));
 }
 
 #[test]
@@ -246,4 +246,98 @@ fn lines_are_read_as_questions() {
     assert_eq!(question.path_and_query, "/a?b");
     assert_eq!(question.headers.len(), 1);
     assert!(Question::parse(r#"{"method":"GET"}"#).is_err());
+}
+
+/// Pods with the addresses that a cluster gives them, two of them with a sidecar, and a gateway.
+const CLUSTER: &str = r#"
+{apiVersion: v1, kind: Namespace, metadata: {name: shop, labels: {istio-injection: enabled}}}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: web-1, namespace: shop, labels: {app: web, security.istio.io/tlsMode: istio}}
+spec: {serviceAccountName: web, containers: [{name: nginx}]}
+status: {podIP: 10.1.0.1, podIPs: [{ip: 10.1.0.1}], phase: Running}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: friend-1, namespace: shop, labels: {app: friend, security.istio.io/tlsMode: istio}}
+spec: {serviceAccountName: friend, containers: [{name: curl}]}
+status: {podIP: 10.1.0.2, podIPs: [{ip: 10.1.0.2}], phase: Running}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: stranger-1, namespace: shop, labels: {app: stranger}}
+spec: {containers: [{name: curl}]}
+status: {podIP: 10.1.0.3, podIPs: [{ip: 10.1.0.3}], phase: Running}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: gateway-1, namespace: istio-system, labels: {istio: ingressgateway}}
+spec: {serviceAccountName: gateway, containers: [{name: istio-proxy}]}
+status: {podIP: 10.1.0.4, podIPs: [{ip: 10.1.0.4}], phase: Running}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: web, namespace: shop}
+spec: {clusterIP: 10.96.0.1, clusterIPs: [10.96.0.1], selector: {app: web}, ports: [{name: http, port: 80}]}
+---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {name: web-1, namespace: shop, labels: {kubernetes.io/service-name: web}}
+addressType: IPv4
+ports: [{name: http, port: 80}]
+endpoints: [{addresses: [10.1.0.1], targetRef: {kind: Pod, name: web-1, namespace: shop}}]
+---
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: web, namespace: shop}
+spec:
+  selector: {istio: ingressgateway}
+  servers: [{port: {number: 80, name: http, protocol: HTTP}, hosts: [shop.example]}]
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: web, namespace: shop}
+spec:
+  hosts: [shop.example]
+  gateways: [web]
+  http: [{route: [{destination: {host: web}}]}]
+---
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {name: web, namespace: shop}
+spec:
+  selector: {matchLabels: {app: web}}
+  rules:
+    - from: [{source: {namespaces: [istio-system]}}]
+    - from: [{source: {ipBlocks: [10.1.0.2]}}]
+      to: [{operation: {paths: [/by-address]}}]
+"#;
+
+#[test]
+fn a_cluster_is_explained() {
+    let documents = lateen_api::yaml::documents(CLUSTER);
+    let objects: Vec<_> =
+        documents.into_iter().map(|it| lateen_inject::from_tree(&it.unwrap())).collect();
+    let mut offline = Offline::of_cluster(&objects, lateen_compiler::Options::default());
+    let mut ask = |namespace: &str, name: &str, url: &str| {
+        let client = offline.client(namespace, name).unwrap();
+        let first = Hop::new(&mut offline, client).unwrap();
+        let question = Question::new("GET", url, &[]).unwrap();
+        let report = outbound::explain(&mut offline, &first, &question).unwrap();
+        (report.answer.to_string(), report.endpoints)
+    };
+    let endpoints = vec!["10.1.0.1:80".to_owned()];
+    let served = |by: &str| (format!("served, by {by}"), endpoints.clone());
+    let denied = "refused with 403, by default of the mesh (authorization_denied)";
+    assert_eq!(ask("shop", "friend-1", "http://web/"), (denied.to_owned(), endpoints.clone()));
+    assert_eq!(
+        ask("shop", "friend-1", "http://web/by-address"),
+        served("Service shop/web spec.ports[0]")
+    );
+    let routed = served("VirtualService shop/web spec.http[0]");
+    assert_eq!(ask("istio-system", "gateway-1", "http://shop.example/"), routed);
+
+    let stranger = offline.client("shop", "stranger-1").unwrap();
+    assert!(!Hop::new(&mut offline, stranger).unwrap().has_proxy());
 }

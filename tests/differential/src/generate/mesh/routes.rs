@@ -119,7 +119,11 @@ fn direct_response(random: &mut Random) -> Value {
 fn forward(random: &mut Random, world: &World, rule: &mut Value) {
     let count = if random.percent(15) { 2 } else { 1 };
     let mut route: Vec<Value> = (0..count).map(|_| destination(random, world)).collect();
-    if count > 1 {
+    // Two ways to one cluster, each with headers of its own: nobody could say which was taken.
+    if world.spread {
+        route.dedup_by_key(|it| short(&it["destination"]));
+    }
+    if route.len() > 1 {
         let weights = if world.spread { [1, 3] } else { *random.pick(&[[1, 0], [0, 100]]) };
         for (destination, weight) in route.iter_mut().zip(weights) {
             destination["weight"] = json!(weight);
@@ -142,6 +146,12 @@ fn forward(random: &mut Random, world: &World, rule: &mut Value) {
     if random.percent(35) {
         rule["retries"] = retries(random);
     }
+}
+
+/// The name of a destination's service, and its subset.
+fn short(destination: &Value) -> (String, Value) {
+    let host = destination["host"].as_str().unwrap_or_default();
+    (host.split('.').next().unwrap_or_default().to_owned(), destination["subset"].clone())
 }
 
 fn rewrite(random: &mut Random) -> Value {
