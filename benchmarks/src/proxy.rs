@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use lateen_process_tests::load::Load;
 use lateen_process_tests::{peers, yaml};
-use lateen_testkit::mesh::{Mesh, free};
+use lateen_testkit::mesh::Mesh;
 use lateen_testkit::program::{self, Program};
-use lateen_testkit::usage;
+use lateen_testkit::{port, usage};
 
 /// What the command line asks for.
 #[derive(Debug, clap::Args)]
@@ -61,7 +61,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let callee = mesh.proxy("test/meshed-1").id();
     println!("caller's proxy, idle: {:.1} MB PSS", usage::pss_megabytes(caller)?);
 
-    let bare_address = free()?;
+    let bare_address = port::free_on_loopback()?;
     let mut bare = bare(&mesh, bare_address, plain, &workers)?;
     peers::listening(bare_address, &mut bare)?;
     let plain_seen = mesh.service("test/caller", "plain.test.svc.cluster.local", 80)?;

@@ -4,6 +4,7 @@
 //! - [`wait`]: waiting for a condition, with a limit.
 //! - [`turn`]: one at a time on this machine, for what shares fixed loopback addresses.
 //! - [`mesh`]: a control plane and proxies on a directory, by the built binary.
+//! - [`port`]: ports that nobody else takes.
 //! - [`cluster`]: a real Kubernetes.
 //! - [`envoy`]: the stock Envoy.
 //! - [`keys`]: an agent's secret service, for an Envoy without an agent.
@@ -13,6 +14,7 @@ pub mod cluster;
 pub mod envoy;
 pub mod keys;
 pub mod mesh;
+pub mod port;
 pub mod program;
 pub mod turn;
 pub mod usage;

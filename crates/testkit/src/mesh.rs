@@ -1,7 +1,7 @@
 //! A mesh on loopback: a control plane and proxies on a directory, by the built binary.
 
 use std::collections::BTreeMap;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -10,6 +10,7 @@ use anyhow::Context;
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::port;
 use crate::program::{self, Program};
 use crate::turn::Turn;
 use crate::wait;
@@ -64,8 +65,8 @@ impl Mesh {
         let mut mesh = Self {
             proxies: BTreeMap::new(),
             controller: None,
-            controller_address: free()?,
-            monitoring: free()?,
+            controller_address: port::free_on_loopback()?,
+            monitoring: port::free_on_loopback()?,
             addresses: Value::Null,
             folder,
             _turn: turn,
@@ -285,14 +286,6 @@ fn entry(
         .and_then(|list| list.iter().find(|entry| entry["port"] == port && also(entry)))
         .with_context(|| format!("no port {port} among {list}"))?;
     Ok(found[field].as_str().with_context(|| format!("no `{field}` in {found}"))?.parse()?)
-}
-
-/// An address on loopback where nobody listens just now.
-///
-/// # Errors
-/// When no port is free.
-pub fn free() -> anyhow::Result<SocketAddr> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
 }
 
 /// Exit status and output of curl: the body, and on a line of its own the status code (`000`

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use lateen_testkit::envoy::{self, Sites};
-use lateen_testkit::mesh::free;
+use lateen_testkit::port;
 use lateen_testkit::program::{self, Program};
 use lateen_testkit::wait;
 use serde_json::{Value, json};
@@ -35,7 +35,7 @@ impl Envoy {
         discovery: SocketAddr,
         workload: &Workload,
     ) -> anyhow::Result<Self> {
-        let admin = free()?;
+        let admin = port::free_on_loopback()?;
         let name = format!("envoy-{}", workload.name);
         let config = folder.join(format!("{name}.json"));
         std::fs::write(&config, bootstrap(Sites { discovery, keys, admin }, workload).to_string())?;

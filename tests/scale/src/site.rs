@@ -9,9 +9,9 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::Context;
-use lateen_testkit::mesh::{binary, free};
+use lateen_testkit::mesh::binary;
 use lateen_testkit::program::{self, Program};
-use lateen_testkit::{usage, wait};
+use lateen_testkit::{port, usage, wait};
 use tempfile::TempDir;
 
 /// How long the control plane may take to have read everything.
@@ -66,7 +66,8 @@ impl Site {
     }
 
     fn run(mut command: Command, folder: TempDir) -> anyhow::Result<Self> {
-        let (native, discovery, monitoring) = (free()?, free()?, free()?);
+        let (native, discovery, monitoring) =
+            (port::free_on_loopback()?, port::free_on_loopback()?, port::free_on_loopback()?);
         command.args(["--listen", &native.to_string(), "--monitoring", &monitoring.to_string()]);
         command.args(["--plaintext-xds", &discovery.to_string()]);
         let mut controller = Program::start("controller", command, &folder.path().join("logs"))?;

@@ -1,6 +1,6 @@
 //! etcd and the API server.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -11,6 +11,7 @@ use crate::cluster::certificates::{Authority, Pair};
 use crate::cluster::kubectl::Kubectl;
 use crate::cluster::programs::Programs;
 use crate::cluster::reaper::Reaper;
+use crate::port;
 use crate::program::Program;
 use crate::wait;
 
@@ -89,8 +90,8 @@ impl Api {
         let authority = Authority::make(folder)?;
         let certificate = authority.server("apiserver", &server_names(&place))?;
         let kubelet_client = authority.user("kubelet-client", "admin", Some("system:masters"))?;
-        let port = free_port(place.address)?;
-        let etcd_port = free_port(Ipv4Addr::LOCALHOST.into())?;
+        let port = port::free(place.address)?;
+        let etcd_port = port::free(Ipv4Addr::LOCALHOST.into())?;
         std::fs::write(folder.join("tokens.csv"), tokens())?;
         for role in ROLES {
             let user = format!("    token: {}\n", role.token());
@@ -470,12 +471,6 @@ fn kubeconfig(url: &str, folder: &Path, credentials: &str) -> String {
 /// Options whose values are paths.
 pub(super) fn files(options: &[(&str, &Path)]) -> Vec<String> {
     options.iter().map(|(name, path)| format!("--{name}={}", path.display())).collect()
-}
-
-fn free_port(address: IpAddr) -> anyhow::Result<u16> {
-    let listener = TcpListener::bind((address, 0))
-        .with_context(|| format!("{address} is no address of this machine"))?;
-    Ok(listener.local_addr()?.port())
 }
 
 fn stop(mut program: Program) -> anyhow::Result<()> {

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use lateen_testkit::envoy::{self, Sites};
 use lateen_testkit::keys::Keys;
-use lateen_testkit::mesh::free;
+use lateen_testkit::port;
 use lateen_testkit::program::Program;
 use serde_json::{Value, json};
 
@@ -56,7 +56,7 @@ impl Envoy {
     pub async fn start(mesh: &Mesh, role: &str, workload: &str, folder: &Path) -> Self {
         let (namespace, name) = workload.split_once('/').expect("namespace/name");
         let keys = Keys::start().await.expect("keys");
-        let admin = free().expect("a port");
+        let admin = port::free_on_loopback().expect("a port");
         let node = json!({
             "id": format!("{role}~10.1.0.1~{name}.{namespace}~{namespace}.svc.cluster.local"),
             "cluster": name,
