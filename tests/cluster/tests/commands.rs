@@ -160,17 +160,19 @@ fn proxy_status(node: &Node) -> anyhow::Result<()> {
     wait::until("every proxy runs on the newest configuration", PATIENCE, || {
         let printed = told(node, &["proxy-status", "-o", "json"], 0)?;
         let proxies: Vec<Value> = serde_json::from_str(&printed)?;
-        for (name, engine) in [
-            ("istio-system/istio-ingressgateway-", "native"),
-            ("shop/native-", "native"),
-            ("shop/envoy-", "envoy"),
+        for (workload, namespace, engine) in [
+            ("istio-ingressgateway-", ".istio-system", "native"),
+            ("native-", ".shop", "native"),
+            ("envoy-", ".shop", "envoy"),
         ] {
-            let found = proxies
-                .iter()
-                .filter(|proxy| proxy["proxy"].as_str().is_some_and(|proxy| proxy.contains(name)));
+            let found = proxies.iter().filter(|proxy| {
+                let name = proxy["proxy"].as_str().unwrap_or_default();
+                name.starts_with(workload) && name.ends_with(namespace)
+            });
             let found: Vec<&Value> = found.collect();
-            anyhow::ensure!(found.len() == 1, "{name} in {printed}");
-            anyhow::ensure!(found[0]["data_plane"] == engine, "{name} in {printed}");
+            anyhow::ensure!(found.len() == 1, "{workload} in {printed}");
+            anyhow::ensure!(found[0]["data_plane"] == engine, "{workload} in {printed}");
+            anyhow::ensure!(found[0]["status"] == "SYNCED", "{workload} in {printed}");
         }
         anyhow::ensure!(proxies.len() == 3, "{printed}");
         Ok(())
