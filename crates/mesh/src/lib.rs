@@ -7,13 +7,16 @@
 //!
 //! - [`v1`]: the messages; `proto/lateen/mesh/v1/mesh.proto` is where they are documented.
 //! - [`name`]: names of resources on the wire, made from the users' names only.
+//! - [`access_log`]: Istio's default formats.
 //! - [`address`]: addresses and CIDRs in the compact form that the messages use.
 //! - [`directory`]: hosts in a slice of the directory.
 //! - [`encoded`]: a resource as bytes with its version, a hash of those bytes.
 //! - [`endpoint`]: endpoints in a slice, and what they have in common.
 //! - [`local`]: local mode's addresses and ports.
 
+pub mod access_log;
 pub mod address;
+mod attribute;
 pub mod directory;
 pub mod encoded;
 pub mod endpoint;

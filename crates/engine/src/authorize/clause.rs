@@ -80,27 +80,9 @@ impl Clause {
         (self.values.is_empty() || any(&self.values)) && !any(&self.not_values)
     }
 
-    /// Whether it asks for something that opaque bytes do not have. What is not supported counts:
-    /// it could be.
+    /// Whether it asks for something that opaque bytes do not have.
     pub(super) fn is_http_only(&self) -> bool {
-        match self.attribute {
-            Attribute::Unsupported
-            | Attribute::Host
-            | Attribute::Method
-            | Attribute::Path
-            | Attribute::Header
-            | Attribute::QueryParameter
-            | Attribute::Cookie => true,
-            Attribute::Principal
-            | Attribute::Namespace
-            | Attribute::ServiceAccount
-            | Attribute::TrustDomain
-            | Attribute::SourceIp
-            | Attribute::RemoteIp
-            | Attribute::DestinationIp
-            | Attribute::DestinationPort
-            | Attribute::Sni => false,
-        }
+        self.attribute.is_http_only()
     }
 
     /// The field as the user knows it.

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use envoy_types::pb::google::protobuf::Any;
-use lateen_mesh::v1;
+use lateen_mesh::{access_log, v1};
 use prost::Message;
 use prost_types::value::Kind;
 use prost_types::{Struct, Value};
@@ -15,45 +15,6 @@ use prost_types::{Struct, Value};
 mod operators;
 
 use operators::is_operator;
-
-/// Istio's default format (`istio-contracts.md` §17).
-const DEFAULT_TEXT: &str = concat!(
-    "[%START_TIME%] \"%REQ(:METHOD)% %REQ(X-ENVOY-ORIGINAL-PATH?:PATH)% %PROTOCOL%\" ",
-    "%RESPONSE_CODE% %RESPONSE_FLAGS% %RESPONSE_CODE_DETAILS% %CONNECTION_TERMINATION_DETAILS% ",
-    "\"%UPSTREAM_TRANSPORT_FAILURE_REASON%\" %BYTES_RECEIVED% %BYTES_SENT% %DURATION% ",
-    "%RESP(X-ENVOY-UPSTREAM-SERVICE-TIME)% \"%REQ(X-FORWARDED-FOR)%\" \"%REQ(USER-AGENT)%\" ",
-    "\"%REQ(X-REQUEST-ID)%\" \"%REQ(:AUTHORITY)%\" \"%UPSTREAM_HOST%\" %UPSTREAM_CLUSTER_RAW% ",
-    "%UPSTREAM_LOCAL_ADDRESS% %DOWNSTREAM_LOCAL_ADDRESS% %DOWNSTREAM_REMOTE_ADDRESS% ",
-    "%REQUESTED_SERVER_NAME% %ROUTE_NAME%\n"
-);
-
-/// Istio's members of the JSON encoding.
-const DEFAULT_JSON: [(&str, &str); 24] = [
-    ("start_time", "%START_TIME%"),
-    ("route_name", "%ROUTE_NAME%"),
-    ("method", "%REQ(:METHOD)%"),
-    ("path", "%REQ(X-ENVOY-ORIGINAL-PATH?:PATH)%"),
-    ("protocol", "%PROTOCOL%"),
-    ("response_code", "%RESPONSE_CODE%"),
-    ("response_flags", "%RESPONSE_FLAGS%"),
-    ("response_code_details", "%RESPONSE_CODE_DETAILS%"),
-    ("connection_termination_details", "%CONNECTION_TERMINATION_DETAILS%"),
-    ("bytes_received", "%BYTES_RECEIVED%"),
-    ("bytes_sent", "%BYTES_SENT%"),
-    ("duration", "%DURATION%"),
-    ("upstream_service_time", "%RESP(X-ENVOY-UPSTREAM-SERVICE-TIME)%"),
-    ("x_forwarded_for", "%REQ(X-FORWARDED-FOR)%"),
-    ("user_agent", "%REQ(USER-AGENT)%"),
-    ("request_id", "%REQ(X-REQUEST-ID)%"),
-    ("authority", "%REQ(:AUTHORITY)%"),
-    ("upstream_host", "%UPSTREAM_HOST%"),
-    ("upstream_cluster", "%UPSTREAM_CLUSTER_RAW%"),
-    ("upstream_local_address", "%UPSTREAM_LOCAL_ADDRESS%"),
-    ("downstream_local_address", "%DOWNSTREAM_LOCAL_ADDRESS%"),
-    ("downstream_remote_address", "%DOWNSTREAM_REMOTE_ADDRESS%"),
-    ("requested_server_name", "%REQUESTED_SERVER_NAME%"),
-    ("upstream_transport_failure_reason", "%UPSTREAM_TRANSPORT_FAILURE_REASON%"),
-];
 
 /// The file access log that the mesh's settings ask for.
 pub(super) fn file(settings: &v1::AccessLog) -> Any {
@@ -83,7 +44,7 @@ fn read(settings: &v1::AccessLog, problems: &mut Vec<String>) -> FormatString {
         return FormatString { format: Some(Format::Json(json)) };
     }
     let mut line = match settings.format.as_str() {
-        "" => DEFAULT_TEXT.to_owned(),
+        "" => access_log::TEXT.to_owned(),
         format => text(format, problems),
     };
     // Istio promises a line's end where it is missing.
@@ -102,7 +63,7 @@ fn json(format: &str, problems: &mut Vec<String>) -> Struct {
         }
     }
     let member = |(key, format): (&str, &str)| (key.to_owned(), string(format.to_owned()));
-    Struct { fields: DEFAULT_JSON.into_iter().map(member).collect() }
+    Struct { fields: access_log::JSON.into_iter().map(member).collect() }
 }
 
 fn members(
@@ -260,7 +221,7 @@ mod tests {
         use v1::access_log::Encoding::{Json, Text};
         let read = |format, encoding| read(&log(format, encoding), &mut Vec::new()).format;
         let line = |inline: &str| Some(Format::Text(DataSource { inline: inline.to_owned() }));
-        assert_eq!(read("", Text), line(DEFAULT_TEXT));
+        assert_eq!(read("", Text), line(access_log::TEXT));
         assert_eq!(read("%PROTOCOL%", Text), line("%PROTOCOL%\n"));
         assert_eq!(read("x\n", Text), line("x\n"));
         let Some(Format::Json(object)) = read(r#"{"a": {"b": "%UNKNOWN%"}, "n": 7}"#, Json) else {
@@ -268,7 +229,7 @@ mod tests {
         };
         assert_eq!(object.fields.len(), 2);
         let Some(Format::Json(object)) = read("{", Json) else { panic!("no JSON") };
-        assert_eq!(object.fields.len(), DEFAULT_JSON.len());
+        assert_eq!(object.fields.len(), access_log::JSON.len());
         assert_eq!(problems(&log("{", Json)).len(), 1);
     }
 }

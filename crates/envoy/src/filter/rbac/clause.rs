@@ -53,24 +53,7 @@ pub(super) fn attribute(clause: &v1::Clause) -> Attribute {
 
 /// Whether the field asks for something that opaque bytes do not have.
 pub(super) fn is_http_only(clause: &v1::Clause) -> bool {
-    match attribute(clause) {
-        Attribute::Unsupported
-        | Attribute::Host
-        | Attribute::Method
-        | Attribute::Path
-        | Attribute::Header
-        | Attribute::QueryParameter
-        | Attribute::Cookie => true,
-        Attribute::Principal
-        | Attribute::Namespace
-        | Attribute::ServiceAccount
-        | Attribute::TrustDomain
-        | Attribute::SourceIp
-        | Attribute::RemoteIp
-        | Attribute::DestinationIp
-        | Attribute::DestinationPort
-        | Attribute::Sni => false,
-    }
+    attribute(clause).is_http_only()
 }
 
 /// Whether the field is about the caller, which only the principals of a policy can ask.

@@ -1,9 +1,10 @@
 //! Compiling format strings.
 
 use http::HeaderName;
+use lateen_mesh::access_log;
 
 use super::operator::{HeaderSource, Operator, Source};
-use super::{DEFAULT_JSON, Member, Piece, Value, timestamp};
+use super::{Member, OWN_JSON, Piece, Value, timestamp};
 
 /// Compiles formats and gathers the headers that they need.
 #[derive(Debug, Default)]
@@ -65,9 +66,9 @@ impl Compiler {
                 Err(error) => self.problems.push(format!("access log format: {error}")),
             }
         }
-        let mut istios = DEFAULT_JSON;
-        istios.sort_unstable();
-        istios.iter().map(|(key, format)| self.member(key, format)).collect()
+        let mut members: Vec<_> = access_log::JSON.into_iter().chain(OWN_JSON).collect();
+        members.sort_unstable();
+        members.into_iter().map(|(key, format)| self.member(key, format)).collect()
     }
 
     fn members(&mut self, object: &serde_json::Map<String, serde_json::Value>) -> Vec<Member> {
