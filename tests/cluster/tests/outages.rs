@@ -100,7 +100,10 @@ fn api_server_away(node: &mut Node) -> anyhow::Result<()> {
         shop::rolled_out(node, namespace, deployment)?;
     }
     load.all_good(node)?;
-    Load::start(node, "back", &mesh::gateway(node)?)?.all_good(node)
+    let load = Load::start(node, "back", &mesh::gateway(node)?)?;
+    let (namespace, name, selector) = shop::PARTS[0];
+    shop::restart(node, namespace, name, selector)?;
+    load.all_good(node)
 }
 
 /// A change that is written now arrives at the gateway.

@@ -331,10 +331,7 @@ fn a_cluster_is_explained() {
     let served = |by: &str| (format!("served, by {by}"), endpoints.clone());
     let denied = "refused with 403, by default of the mesh (authorization_denied)";
     assert_eq!(ask("shop", "friend-1", "http://web/"), (denied.to_owned(), endpoints.clone()));
-    assert_eq!(
-        ask("shop", "friend-1", "http://web/by-address"),
-        served("Service shop/web spec.ports[0]")
-    );
+    assert_eq!(ask("shop", "friend-1", "http://web/by-address"), served("Service shop/web spec"));
     let routed = served("VirtualService shop/web spec.http[0]");
     assert_eq!(ask("istio-system", "gateway-1", "http://shop.example/"), routed);
 
