@@ -664,7 +664,7 @@ fn every_kind_says_what_is_not_honoured() -> anyhow::Result<()> {
             assert!(said.contains("Warning:") && said.contains(part), "{kind}: {said}");
         }
     }
-    let reason = |kind| if kind == "PeerAuthentication" { "Warnings" } else { "NotHonoured" };
+    let reason = |kind: &str| if kind == "PeerAuthentication" { "Warnings" } else { "NotHonoured" };
     for (kind, _, part) in &rows {
         says(&api, kind, "one", reason(kind), part)?;
     }
