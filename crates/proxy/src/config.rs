@@ -38,6 +38,9 @@ use crate::telemetry::Reason;
 use demand::Demand;
 use in_force::InForce;
 
+/// When details are asked for again that the control plane does not know, though its directory has the host.
+const ASK_AGAIN: Duration = Duration::from_millis(50);
+
 /// The plan in force, and what workers may ask of it. Clones share everything.
 #[derive(Debug, Clone)]
 pub struct Plans {
@@ -81,7 +84,7 @@ impl NeedError {
     #[must_use]
     pub const fn reason(self) -> Reason {
         match self {
-            // The directory and the details are of different moments: the next cut settles it.
+            // The host went while its details were waited for.
             Self::TimedOut | Self::Unknown => Reason::DetailsTimedOut,
             Self::Disconnected => Reason::ControlPlaneAway,
             Self::Overloaded => Reason::TooManyPendingDetails,
@@ -210,7 +213,7 @@ impl Plans {
         if self.away_for_good(limit) {
             return Err(NeedError::Disconnected);
         }
-        let wait = self.shared.demand.ask(host).ok_or(NeedError::Overloaded)?;
+        let mut wait = self.shared.demand.ask(host).ok_or(NeedError::Overloaded)?;
         let settled = async {
             loop {
                 // Marked as seen before looking, so that no change in between is missed.
@@ -219,7 +222,13 @@ impl Plans {
                     return Ok(());
                 }
                 if wait.is_unknown() {
-                    return Err(NeedError::Unknown);
+                    if !self.current().knows(host) {
+                        return Err(NeedError::Unknown);
+                    }
+                    // The answer is of another moment than the directory.
+                    tokio::time::sleep(ASK_AGAIN).await;
+                    wait = self.shared.demand.ask(host).ok_or(NeedError::Overloaded)?;
+                    continue;
                 }
                 if changed.changed().await.is_err() {
                     return Err(NeedError::Disconnected);

@@ -318,6 +318,22 @@ async fn details_that_do_not_arrive_have_a_reason() {
     assert_eq!(answer, Err(NeedError::Unknown));
 }
 
+/// The answer is about a moment at which there was no such host.
+#[tokio::test(start_paused = true)]
+async fn a_host_that_is_in_the_directory_is_asked_for_again() {
+    let (plans, mut wanted) = plans(true);
+    let known = vec![directory(&[REVIEWS])];
+    let known = applied(Store::new(InForce::default()).take(&whole(1, known))).plan;
+    let (answer, ()) = tokio::join!(plans.need(REVIEWS, LIMIT), async {
+        assert_eq!(wanted.recv().await.as_deref(), Some(REVIEWS));
+        plans.shared.demand.unknown(REVIEWS);
+        plans.swap(known);
+        assert_eq!(wanted.recv().await.as_deref(), Some(REVIEWS));
+        plans.swap(plan_with(REVIEWS));
+    });
+    assert_eq!(answer, Ok(()));
+}
+
 #[test]
 fn every_failure_has_a_reason_of_its_own_side() {
     for (error, code) in [

@@ -233,7 +233,7 @@ fn sendable(path: &str) -> Cow<'_, str> {
 pub(super) fn rewrite_authority(exchange: &mut InProgress, authority: &str) {
     if let Ok(authority) = HeaderValue::from_str(authority) {
         let original = exchange.head.headers.insert(header::HOST, authority.clone());
-        if let Some(original) = original {
+        if let Some(original) = original.filter(|original| !original.is_empty()) {
             exchange.head.headers.insert(names::ORIGINAL_HOST, original);
         }
         exchange.ongoing.authority = authority;
