@@ -105,7 +105,7 @@ impl Directory {
         self.by_name(&host, on_port)
             .or_else(|| self.by_short_name(&host, surroundings, on_port))
             .or_else(|| self.by_literal(&host, port, surroundings))
-            .or_else(|| self.by_wildcard(&host, on_port))
+            .or_else(|| self.by_wildcard(&host, surroundings, on_port))
             .or_else(|| self.wildcards.get("").copied().and_then(on_port))
     }
 
@@ -140,7 +140,7 @@ impl Directory {
         let on_any_port = |number| self.get(number);
         self.by_name(&host, on_any_port)
             .or_else(|| self.by_short_name(&host, surroundings, on_any_port))
-            .or_else(|| self.by_wildcard(&host, on_any_port))
+            .or_else(|| self.by_wildcard(&host, surroundings, on_any_port))
     }
 
     fn by_name<'d>(
@@ -176,17 +176,20 @@ impl Directory {
         self.with_address(address, surroundings).find(|entry| entry.is_http(port))
     }
 
+    /// The longest wildcard above a host. What is below any name of a headless service is one of its pods.
     fn by_wildcard<'d>(
         &'d self,
         host: &str,
+        surroundings: &Surroundings<'_>,
         on_port: impl Fn(u32) -> Option<&'d Arc<Entry>>,
     ) -> Option<&'d Arc<Entry>> {
+        let headless = |number| on_port(number).filter(|entry| entry.kind == EntryKind::Headless);
         authority::parents(host).find_map(|suffix| {
-            let headless = || {
-                let number = self.exact.get(suffix.get(1..)?)?;
-                on_port(*number).filter(|entry| entry.kind == EntryKind::Headless)
-            };
-            self.wildcards.get(suffix).copied().and_then(&on_port).or_else(headless)
+            let above = suffix.get(1..)?;
+            let wildcard = self.wildcards.get(suffix).copied().and_then(&on_port);
+            wildcard
+                .or_else(|| self.by_name(above, headless))
+                .or_else(|| self.by_short_name(above, surroundings, headless))
         })
     }
 
@@ -210,9 +213,20 @@ enum Known {
     ByShortAlias,
     ByLocalAddress,
     ByAddress,
-    /// By the length of the suffix, the longest first; a wildcard before a headless service.
-    BySuffix(std::cmp::Reverse<usize>, bool),
+    /// By the length of the suffix, the longest first; a wildcard before a headless service, that by its host
+    /// before its aliases and its short names.
+    BySuffix(std::cmp::Reverse<usize>, Suffix),
     ByAnything,
+}
+
+/// What ends like a name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Suffix {
+    Wildcard,
+    Host,
+    Alias,
+    ShortName,
+    ShortAlias,
 }
 
 impl Entry {
@@ -245,11 +259,30 @@ impl Entry {
         } else if is("*") {
             Some(Known::ByAnything)
         } else if let Some(suffix) = self.host.strip_prefix('*').filter(|suffix| below(suffix)) {
-            Some(Known::BySuffix(std::cmp::Reverse(suffix.len()), false))
-        } else if self.kind == EntryKind::Headless && below(&format!(".{}", self.host)) {
-            Some(Known::BySuffix(std::cmp::Reverse(self.host.len() + 1), true))
+            Some(Known::BySuffix(std::cmp::Reverse(suffix.len()), Suffix::Wildcard))
+        } else if self.kind == EntryKind::Headless {
+            authority::parents(host).find_map(|suffix| {
+                let known = self.above(suffix.get(1..)?, surroundings)?;
+                Some(Known::BySuffix(std::cmp::Reverse(suffix.len()), known))
+            })
         } else {
             None
+        }
+    }
+
+    /// How a headless service is known by the name that is above those of its pods.
+    fn above(&self, name: &str, surroundings: &Surroundings<'_>) -> Option<Suffix> {
+        let alias = |name: &str| self.aliases.iter().any(|alias| &**alias == name);
+        let short = expand(name, surroundings);
+        let short = short.as_ref().and_then(|full| std::str::from_utf8(full).ok());
+        if name == &*self.host {
+            Some(Suffix::Host)
+        } else if alias(name) {
+            Some(Suffix::Alias)
+        } else if short.is_some_and(|full| full == &*self.host) {
+            Some(Suffix::ShortName)
+        } else {
+            short.is_some_and(alias).then_some(Suffix::ShortAlias)
         }
     }
 }

@@ -33,7 +33,11 @@ fn authorities_select_virtual_hosts_as_envoy_does() {
             ..kubernetes(web, &["10.0.0.1", "fd00::1"], &http)
         },
         kubernetes(far, &[], &http),
-        v1::DirectoryEntry { kind: v1::EntryKind::Headless.into(), ..entry(headless, &[], &http) },
+        v1::DirectoryEntry {
+            kind: v1::EntryKind::Headless.into(),
+            aliases: vec!["base.shop.svc.cluster.local".to_owned(), "base.ext".to_owned()],
+            ..entry(headless, &[], &http)
+        },
         entry("a.ext", &[], &http),
         entry("*.ext", &[], &http),
         entry("*.b.ext", &[], &http),
@@ -62,6 +66,14 @@ fn authorities_select_virtual_hosts_as_envoy_does() {
         ("web.far.svc", Some(far)),
         ("db", Some(headless)),
         ("db-0.db.shop.svc.cluster.local", Some(headless)),
+        ("db-0.db.shop.svc", Some(headless)),
+        ("db-0.db.shop", Some(headless)),
+        ("db-0.db:80", Some(headless)),
+        ("DB-0.db.", Some(headless)),
+        ("db-0.base.ext", Some(headless)),
+        ("db-0.base", Some(headless)),
+        ("db-0", None),
+        ("x.web", None),
         ("a.ext", Some("a.ext")),
         ("x.ext", Some("*.ext")),
         ("x.y.ext", Some("*.ext")),

@@ -228,8 +228,12 @@ impl Directory {
             candidates.extend(self.entry(full));
             candidates.extend(self.few(self.aliases.get(full.as_str())));
         }
-        let below = claimed.name.strip_prefix("*.");
-        candidates.extend(below.and_then(|host| self.entry(host)));
+        if let Some((name, full)) = &claimed.below {
+            for above in [Some(*name), full.as_deref()].into_iter().flatten() {
+                candidates.extend(self.entry(above));
+                candidates.extend(self.few(self.aliases.get(above)));
+            }
+        }
         candidates.extend(claimed.address.into_iter().flat_map(|it| self.with_address(it)));
         candidates.extend(claimed.offset.into_iter().flat_map(|it| self.with_offset(it)));
         let known: Vec<_> =
@@ -243,6 +247,8 @@ struct Claimed<'d> {
     /// Without the final dot.
     name: &'d str,
     full: Option<String>,
+    /// What all names below it are claimed with, in short and whole.
+    below: Option<(&'d str, Option<String>)>,
     address: Option<IpAddr>,
     offset: Option<u32>,
 }
@@ -254,6 +260,7 @@ impl<'d> Claimed<'d> {
         Self {
             name,
             full: full_name(name, settings),
+            below: name.strip_prefix("*.").map(|above| (above, full_name(above, settings))),
             address: literal.unwrap_or(domain).parse().ok(),
             offset: local_offset(domain),
         }
@@ -277,7 +284,10 @@ impl<'d> Claimed<'d> {
         } else if self.address.is_some_and(|it| entry.addresses().any(|own| own == it)) {
             Known::ByAddress
         } else if entry.kind == EntryKind::Headless
-            && self.name.strip_prefix("*.").is_some_and(|host| *host == *entry.host)
+            && self.below.as_ref().is_some_and(|(name, full)| {
+                let is = |name: &str| *name == *entry.host || alias(name);
+                is(name) || full.as_deref().is_some_and(is)
+            })
         {
             Known::Below
         } else {

@@ -115,7 +115,11 @@ impl Entry {
             domains.push((Known::ByAddress, text));
         }
         if self.kind == EntryKind::Headless {
-            push_name(&mut domains, Known::Below, &format!("*.{}", self.host));
+            // Its pods are called by a name below any of its own.
+            let names = domains.iter().filter(|(known, _)| *known != Known::ByAddress);
+            let names = names.filter(|(known, _)| *known != Known::ByLocalAddress);
+            let names: Vec<String> = names.map(|(_, name)| format!("*.{name}")).collect();
+            domains.extend(names.into_iter().map(|name| (Known::Below, name)));
         }
         let mut distinct: Vec<(Known, String)> = Vec::with_capacity(domains.len());
         for (known, domain) in domains {
@@ -188,6 +192,30 @@ mod tests {
         ] {
             assert_eq!(covers(pattern, name), expected, "{pattern} {name}");
         }
+    }
+
+    #[test]
+    fn pods_of_headless_services_are_called_below_any_of_their_names() {
+        let settings = v1::Settings {
+            namespace: "shop".to_owned(),
+            cluster_domain: "cluster.local".to_owned(),
+            ..v1::Settings::default()
+        };
+        let message = v1::DirectoryEntry {
+            host: "db.shop.svc.cluster.local".to_owned(),
+            kind: EntryKind::Headless.into(),
+            aliases: vec!["base.ext".to_owned()],
+            addresses: vec![lateen_mesh::address::encode_address(Ipv4Addr::LOCALHOST.into())],
+            ..v1::DirectoryEntry::default()
+        };
+        let entry = Entry::new(&message.host, &message, &mut Pool::default());
+        let domains = entry.domains(&settings);
+        let below = domains.iter().filter(|(known, _)| *known == Known::Below);
+        let below: Vec<&str> = below.map(|(_, name)| name.as_str()).collect();
+        let names = ["db.shop.svc.cluster.local", "base.ext", "db.shop", "db.shop.svc", "db"];
+        let expected: Vec<String> =
+            names.iter().flat_map(|name| [format!("*.{name}"), format!("*.{name}.")]).collect();
+        assert_eq!(below, expected);
     }
 
     #[test]
