@@ -92,7 +92,6 @@ impl<'a> Linker<'a> {
                 // One endpoint with addresses of both families stands in a slice for each.
                 Some((known, ..)) if known.port == u32::from(number) => {
                     known.addresses.extend(addresses);
-                    known.addresses.dedup();
                 }
                 Some(_) => {}
                 None => {
@@ -108,6 +107,7 @@ impl<'a> Linker<'a> {
             }
         }
         let Some((mut endpoint, entry, workload)) = endpoint else { return };
+        in_order(&mut endpoint.addresses, workload);
         if endpoint.addresses.is_empty() && endpoint.unix_path.is_empty() {
             return;
         }
@@ -183,6 +183,22 @@ impl<'a> Linker<'a> {
             unowned,
         }
     }
+}
+
+/// Puts the addresses of an endpoint in the order in which its workload has them, the family that it prefers
+/// first: which slice comes first is chance. Each stands there once.
+fn in_order(addresses: &mut Vec<bytes::Bytes>, workload: Option<&Arc<Workload>>) {
+    if addresses.len() < 2 {
+        return;
+    }
+    let own: Vec<bytes::Bytes> = workload
+        .map(|workload| workload.addresses.iter().map(|each| encode_address(*each)).collect())
+        .unwrap_or_default();
+    addresses.sort_by_key(|address| {
+        let place = own.iter().position(|each| each == address);
+        (place.unwrap_or(own.len()), address.clone())
+    });
+    addresses.dedup();
 }
 
 /// The service that declares the port for what a lister lists: the lister itself, where it is one.

@@ -32,10 +32,22 @@ impl Lowering<'_> {
         let mut listed = BTreeMap::new();
         for endpoint in &slice.endpoints {
             if let Some(raw) = endpoint_of(&service.namespace, endpoint, &ports) {
-                listed.insert(raw.addresses[0].to_string().into(), Arc::new(raw));
+                listed.insert(name_in(&listed, &raw), Arc::new(raw));
             }
         }
         vec![Fact::Listed(service, self.object.reference(), Arc::new(Listed(listed)))]
+    }
+}
+
+/// What an endpoint is called in its slice: its address, which pods on their node's network share while one
+/// takes the place of another.
+fn name_in(listed: &BTreeMap<Arc<str>, Arc<RawEndpoint>>, raw: &RawEndpoint) -> Arc<str> {
+    let address: Arc<str> = raw.addresses[0].to_string().into();
+    match &raw.workload {
+        Some(workload) if listed.contains_key(&address) => {
+            format!("{address} {}/{}", workload.namespace, workload.name).into()
+        }
+        _ => address,
     }
 }
 
@@ -61,7 +73,8 @@ fn endpoint_of(
         unix_path: None,
         ports: EndpointPorts::Listed(Arc::clone(ports)),
         ready: endpoint.is_ready(),
-        terminating: endpoint.is_terminating(),
+        // Ready wins: a service that publishes addresses that are not ready has those that end, too.
+        terminating: endpoint.is_terminating() && !endpoint.is_ready(),
         inline: None,
     })
 }

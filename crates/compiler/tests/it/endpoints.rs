@@ -111,6 +111,67 @@ fn a_pod_in_slices_of_both_families_is_one_endpoint() {
 }
 
 #[test]
+fn addresses_of_both_families_stand_in_the_order_of_the_pod() {
+    let target = "targetRef: {kind: Pod, name: web-1, namespace: shop}";
+    let four = |name: &str| slice(name, &format!("{{addresses: [10.1.0.1], {target}}}"));
+    let six = slice("web-6", &format!("{{addresses: ['fd00::1'], {target}}}"));
+    let dual = |first: &str, second: &str| {
+        let both = format!("podIP: '{first}', podIPs: [{{ip: '{first}'}}, {{ip: '{second}'}}]");
+        pod("web-1", "10.1.0.1", "").replace("podIP: 10.1.0.1", &both)
+    };
+    let mut mesh = Mesh::new(&(service(PLAIN) + &dual("fd00::1", "10.1.0.1")));
+    // While an endpoint moves from one slice to another it is in both.
+    mesh.apply(&(four("web-4") + &six.replace("IPv4", "IPv6") + &four("web-7")));
+    let of_web_1 = |addresses: &str| [format!("Kubernetes/shop/web-1 {addresses}:8080 web")];
+    assert_eq!(endpoints(&mut mesh, WEB), of_web_1("fd00::1+10.1.0.1"));
+    mesh.apply(&dual("10.1.0.1", "fd00::1"));
+    assert_eq!(endpoints(&mut mesh, WEB), of_web_1("10.1.0.1+fd00::1"));
+}
+
+#[test]
+fn on_the_network_of_a_node_one_pod_takes_the_place_of_another() {
+    let of = |name: &str, conditions: &str| {
+        format!(
+            "{{addresses: [10.0.0.7], conditions: {{{conditions}}}, targetRef: {{kind: Pod, name: {name}}}}}"
+        )
+    };
+    let going = of("web-1", "ready: false, serving: true, terminating: true");
+    let ready = of("web-2", "ready: true, serving: true, terminating: false");
+    for order in [[&going, &ready], [&ready, &going]] {
+        let listed = format!("{}, {}", order[0], order[1]);
+        let mut mesh = Mesh::new(
+            &(service(PLAIN)
+                + &slice("web-a", &listed)
+                + &pod("web-1", "10.0.0.7", "")
+                + &pod("web-2", "10.0.0.7", "")),
+        );
+        assert_eq!(endpoints(&mut mesh, WEB), ["Kubernetes/shop/web-2 10.0.0.7:8080 web"]);
+        mesh.apply(&slice("web-a", &going));
+        assert_eq!(endpoints(&mut mesh, WEB), [""; 0]);
+    }
+}
+
+#[test]
+fn who_ends_is_no_endpoint_unless_published_all_the_same() {
+    // As Kubernetes writes slices: `publishNotReadyAddresses` makes all of them ready.
+    for (conditions, expected) in [
+        ("", Some("")),
+        ("ready: true, terminating: true", Some("")),
+        ("ready: false", Some(" unhealthy")),
+        ("ready: false, serving: true, terminating: true", None),
+        ("ready: false, serving: false, terminating: true", None),
+    ] {
+        let listed = format!("{{addresses: [10.1.0.1], conditions: {{{conditions}}}}}");
+        let mut mesh = Mesh::new(&(service(PLAIN) + &slice("web-a", &listed)));
+        let expected: Vec<String> = expected
+            .map(|health| format!("10.1.0.1:8080 10.1.0.1:8080{health} "))
+            .into_iter()
+            .collect();
+        assert_eq!(endpoints(&mut mesh, WEB), expected, "{conditions}");
+    }
+}
+
+#[test]
 fn peer_authentication_takes_the_mark_away() {
     let labels = ", security.istio.io/tlsMode: istio";
     let mut mesh = Mesh::new(
