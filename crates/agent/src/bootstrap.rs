@@ -154,7 +154,7 @@ fn cluster(name: &str, address: &Value) -> Value {
 fn prometheus_listener(address: SocketAddr) -> Value {
     json!({
         "name": format!("{}_{}", address.ip(), address.port()),
-        "address": socket_address(address),
+        "address": everywhere(address),
         "bypass_overload_manager": true,
         "ignore_global_conn_limit": true,
         "filter_chains": [ { "filters": [ {
@@ -192,6 +192,15 @@ fn stats_config() -> Value {
             "patterns": prefixes.chain(suffixes).collect::<Vec<_>>(),
         } },
     })
+}
+
+/// A listener's address, where `::` stands for both families.
+fn everywhere(address: SocketAddr) -> Value {
+    let mut everywhere = socket_address(address);
+    if address.is_ipv6() && address.ip().is_unspecified() {
+        everywhere["socket_address"]["ipv4_compat"] = true.into();
+    }
+    everywhere
 }
 
 fn socket_address(address: SocketAddr) -> Value {

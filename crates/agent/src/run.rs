@@ -2,13 +2,14 @@
 
 use std::hash::{BuildHasher, RandomState};
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
 use lateen_mesh::address::decode_address;
 use lateen_mesh::{local, v1};
 use lateen_proxy::certificates::Certificates;
 use lateen_proxy::config::Credentials;
+use lateen_proxy::listen::{bind, bind_everywhere};
 use lateen_proxy::settings::Ports;
 use lateen_proxy::telemetry::Telemetry;
 use tokio::net::TcpListener;
@@ -86,8 +87,8 @@ pub fn run(settings: Settings) -> Result<(), AgentError> {
 /// Where agent and Envoy listen.
 #[derive(Debug, Clone, Copy)]
 struct Places {
-    /// Health and metrics.
-    open: IpAddr,
+    /// Health and metrics; none: every address.
+    open: Option<IpAddr>,
     /// Envoy's admin page.
     closed: IpAddr,
 }
@@ -142,15 +143,15 @@ impl Agent {
             tracing::warn!(%problem);
         }
         let admin = places.admin(self.settings.proxy.ports);
-        self.open_endpoints(places, EnvoyAdmin::new(admin), orders).await?;
-        let metrics = SocketAddr::new(places.open, self.settings.proxy.ports.metrics);
+        let open = self.open_endpoints(places, EnvoyAdmin::new(admin), orders)?;
+        let near = places.open.unwrap_or(places.closed);
         let bootstrap = bootstrap::bootstrap(
             &identity.node,
             &Addresses {
                 socket: &folder.socket(),
                 admin,
-                prometheus: SocketAddr::new(places.open, PROMETHEUS),
-                agent: reachable(metrics),
+                prometheus: SocketAddr::new(open, PROMETHEUS),
+                agent: SocketAddr::new(near, self.settings.proxy.ports.metrics),
             },
         );
         let bootstrap = folder.write_bootstrap(&bootstrap)?;
@@ -192,12 +193,13 @@ impl Agent {
         Ok(())
     }
 
-    async fn open_endpoints(
+    /// Opens health and metrics; the address that they are on.
+    fn open_endpoints(
         &mut self,
         places: Places,
         envoy: EnvoyAdmin,
         orders: mpsc::UnboundedSender<Order>,
-    ) -> Result<(), AgentError> {
+    ) -> Result<IpAddr, AgentError> {
         let endpoints = Arc::new(Endpoints {
             status: Arc::clone(&self.status),
             certificates: Arc::clone(&self.certificates),
@@ -207,14 +209,13 @@ impl Agent {
             orders,
         });
         let ports = self.settings.proxy.ports;
+        let mut on = places.closed;
         for (number, port) in [(ports.health, Port::Health), (ports.metrics, Port::Metrics)] {
-            let address = SocketAddr::new(places.open, number);
-            let listener = TcpListener::bind(address)
-                .await
-                .map_err(|source| AgentError::Listen { address, source })?;
+            let (listener, bound) = listen_on(places.open, number)?;
+            on = bound;
             self.tasks.spawn(endpoints::serve(listener, port, Arc::clone(&endpoints)));
         }
-        Ok(())
+        Ok(on)
     }
 }
 
@@ -224,15 +225,9 @@ impl Places {
         match decode_address(&facts.inbound.local_base) {
             Some(IpAddr::V4(base)) if settings.local => {
                 let own = IpAddr::V4(local::address(base, local::SIDECAR));
-                Self { open: own, closed: own }
+                Self { open: Some(own), closed: own }
             }
-            _ => Self {
-                open: settings.open,
-                closed: match settings.open {
-                    IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
-                    IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
-                },
-            },
+            _ => Self { open: None, closed: settings.loopback },
         }
     }
 
@@ -241,15 +236,14 @@ impl Places {
     }
 }
 
-/// Where a listener is dialled from the same machine.
-fn reachable(mut address: SocketAddr) -> SocketAddr {
-    if address.ip().is_unspecified() {
-        address.set_ip(match address {
-            SocketAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
-            SocketAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
-        });
-    }
-    address
+/// Listens on a port of an address, or of all; which address that is to the kernel.
+fn listen_on(open: Option<IpAddr>, port: u16) -> Result<(TcpListener, IpAddr), AgentError> {
+    let address = SocketAddr::new(open.unwrap_or(Ipv6Addr::UNSPECIFIED.into()), port);
+    let failed = |source| AgentError::Listen { address, source };
+    let bound = if open.is_some() { bind(address) } else { bind_everywhere(port) };
+    let bound = bound.map_err(failed)?;
+    let on = bound.local_addr().map_err(failed)?.ip();
+    Ok((TcpListener::from_std(bound).map_err(failed)?, on))
 }
 
 /// Waits until the control plane has said who the workload is; `None`: ordered to quit before.

@@ -92,7 +92,7 @@ impl Monitoring {
             return page(StatusCode::METHOD_NOT_ALLOWED, TEXT, "only GET is served here\n");
         }
         let path = request.uri().path();
-        if path.starts_with("/debug") && !remote.ip().is_loopback() {
+        if path.starts_with("/debug") && !remote.ip().to_canonical().is_loopback() {
             return page(StatusCode::FORBIDDEN, TEXT, "debug pages answer to loopback only\n");
         }
         match path {

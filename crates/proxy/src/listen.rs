@@ -18,7 +18,7 @@ use std::time::Instant;
 
 pub use acceptor::{Acceptor, ListenReport};
 pub use handout::{Handout, Slot, WorkerLoad};
-pub use socket::{Inherited, bind};
+pub use socket::{Inherited, bind, bind_everywhere};
 pub use wanted::{Listener, wanted};
 
 use rustix::net::sockopt;

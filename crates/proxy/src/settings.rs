@@ -34,8 +34,9 @@ pub struct Settings {
     /// Captured inbound connections come as they are (TPROXY), and reach the application from the
     /// client's address. Not in local mode.
     pub transparent: bool,
-    /// Where health and metrics are served. In local mode the workload's own address is.
-    pub open: IpAddr,
+    /// Where the admin endpoints are, on loopback, of the family that the pod prefers; health and metrics are
+    /// on every address. In local mode all of it is at the workload's own address.
+    pub loopback: IpAddr,
     /// What the kubelet and Prometheus ask the application through the proxy.
     pub pod: Arc<Pod>,
     /// Take the whole scope at once instead of details on demand. Gateways always do.
@@ -195,7 +196,7 @@ impl Settings {
             workers: 2,
             local: true,
             transparent: false,
-            open: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            loopback: IpAddr::V4(Ipv4Addr::LOCALHOST),
             pod: Arc::default(),
             eager: false,
             handover: None,

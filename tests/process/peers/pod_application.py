@@ -1,11 +1,15 @@
-"""An application in a pod: HTTP on 8080, which answers with the client's address and the identity that
-the proxy tells, or with metrics under /own-metrics; and TCP on 9090, where it speaks first.
+"""An application in a pod, on the address given: HTTP on 8080, which answers with the client's address and
+the identity that the proxy tells, or with metrics under /own-metrics; and TCP on 9090, where it speaks
+first.
 """
 
 import http.server
 import socket
+import sys
 import threading
 
+address = sys.argv[1]
+family = socket.AF_INET6 if ":" in address else socket.AF_INET
 accepted = 0
 
 
@@ -30,7 +34,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 def speak_first():
     global accepted
-    listener = socket.create_server(("0.0.0.0", 9090))
+    listener = socket.create_server((address, 9090), family=family)
     while True:
         connection, client = listener.accept()
         accepted += 1
@@ -39,6 +43,7 @@ def speak_first():
 
 
 threading.Thread(target=speak_first, daemon=True).start()
-server = http.server.ThreadingHTTPServer(("0.0.0.0", 8080), Handler)
+http.server.ThreadingHTTPServer.address_family = family
+server = http.server.ThreadingHTTPServer((address, 8080), Handler)
 print("ready", flush=True)
 server.serve_forever()

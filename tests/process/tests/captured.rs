@@ -15,7 +15,8 @@ use lateen_testkit::program::{Program, run};
 use lateen_testkit::wait;
 
 const LIMIT: Duration = Duration::from_secs(30);
-/// The node, where the control plane is, and whence the kubelet and strangers ask.
+/// The node, where the control plane is, and whence the kubelet and strangers ask. Addresses are written
+/// as those of IPv4; [`Kind::address`] knows their twins.
 const NODE: &str = "10.9.0.254";
 /// Users of an application and of a proxy.
 const APPLICATION: &str = "1000";
@@ -76,14 +77,46 @@ struct Kind {
     mode: &'static str,
     /// The proxy's user: in TPROXY mode the group tells whose traffic is the proxy's.
     user: &'static str,
+    /// Whether all of it is IPv6.
+    ipv6: bool,
 }
 
-const NATIVE: Kind = Kind { engine: "native", mode: "REDIRECT", user: PROXY };
+const NATIVE: Kind = Kind { engine: "native", mode: "REDIRECT", user: PROXY, ipv6: false };
 const ENVOY: Kind = Kind { engine: "envoy", ..NATIVE };
 const TRANSPARENT: Kind = Kind { mode: "TPROXY", user: "0", ..NATIVE };
 
+impl Kind {
+    /// A text with addresses of this kind's family.
+    fn addresses(self, text: &str) -> String {
+        if !self.ipv6 {
+            return text.to_owned();
+        }
+        let pairs = [
+            ("10.9.0.", "fd00:9::"),
+            ("10.96.0.", "fd00:96::"),
+            ("127.0.0.6", "::6"),
+            ("IPv4", "IPv6"),
+            ("/24", "/64"),
+        ];
+        pairs.iter().fold(text.to_owned(), |text, (v4, v6)| text.replace(v4, v6))
+    }
+
+    /// An address with a port.
+    fn socket(self, address: &str, port: u16) -> String {
+        let address = self.addresses(address);
+        if self.ipv6 { format!("[{address}]:{port}") } else { format!("{address}:{port}") }
+    }
+
+    /// What the kernel would say of an address: ready at once.
+    fn add(self, address: &str, device: &str) -> String {
+        let undetected = if self.ipv6 { " nodad" } else { "" };
+        format!("ip addr add {} dev {device}{undetected}", self.addresses(address))
+    }
+}
+
 /// A node with two pods.
 struct Bed {
+    kind: Kind,
     /// In the order in which they end.
     pods: Vec<Pod>,
     _controller: Program,
@@ -109,24 +142,20 @@ impl Bed {
         // Users of pods read and run what is in it.
         std::fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o755))?;
         let node = Namespace::make("node", folder.path())?;
-        for line in [
-            "ip link set lo up",
-            "ip link add br0 type bridge",
-            "ip addr add 10.9.0.254/24 dev br0",
-            "ip link set br0 up",
-        ] {
+        for line in ["ip link set lo up", "ip link add br0 type bridge", "ip link set br0 up"] {
             node.system(line)?;
         }
+        node.system(&kind.add("10.9.0.254/24", "br0"))?;
         let mut networks = Vec::new();
         for (name, address) in [("client", "10.9.0.1"), ("server", "10.9.0.2")] {
-            networks.push(network(&node, name, address, folder.path())?);
+            networks.push(network(kind, &node, name, address, folder.path())?);
         }
-        let controller = controller(&node, folder.path())?;
-        let mut bed = Self { pods: Vec::new(), _controller: controller, node, folder };
+        let controller = controller(kind, &node, folder.path())?;
+        let mut bed = Self { kind, pods: Vec::new(), _controller: controller, node, folder };
         for (network, (name, address)) in
             networks.into_iter().zip([("client", "10.9.0.1"), ("server", "10.9.0.2")])
         {
-            let pod = bed.pod(kind, network, name, address)?;
+            let pod = bed.pod(network, name, address)?;
             bed.pods.push(pod);
         }
         for pod in &mut bed.pods {
@@ -136,13 +165,8 @@ impl Bed {
     }
 
     /// What injection makes of a pod: its init container's rules, its files, its variables.
-    fn pod(
-        &self,
-        kind: Kind,
-        network: Namespace,
-        name: &str,
-        address: &str,
-    ) -> anyhow::Result<Pod> {
+    fn pod(&self, network: Namespace, name: &str, address: &str) -> anyhow::Result<Pod> {
+        let kind = self.kind;
         let program = self.open_copy("lateen", &binary())?;
         let program = program.as_str();
         let flags = "-p 15001 -z 15006 -u 1337 -i * -x  -b * -d 15090,15021,15020";
@@ -159,8 +183,9 @@ impl Bed {
 
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("peers/pod_application.py");
         let script = self.open_copy("application.py", &script)?;
+        let any = if kind.ipv6 { "::" } else { "0.0.0.0" };
         let application =
-            network.command_as(APPLICATION, APPLICATION, &["/usr/bin/python3", &script]);
+            network.command_as(APPLICATION, APPLICATION, &["/usr/bin/python3", &script, any]);
         let application =
             Program::start(&format!("application-{name}"), application, self.folder.path())?;
         wait::until("the application listens", LIMIT, || {
@@ -172,8 +197,11 @@ impl Bed {
         proxy
             .env("POD_NAME", name)
             .env("POD_NAMESPACE", "shop")
-            .env("INSTANCE_IP", address)
-            .env("PROXY_CONFIG", format!(r#"{{"discoveryAddress":"{NODE}:15012"}}"#))
+            .env("INSTANCE_IP", kind.addresses(address))
+            .env(
+                "PROXY_CONFIG",
+                format!(r#"{{"discoveryAddress":"{}"}}"#, kind.socket(NODE, 15012)),
+            )
             .env("ISTIO_META_INTERCEPTION_MODE", kind.mode)
             .env("LATEEN_ENGINE", kind.engine)
             .env("LATEEN_TOKEN", files.join("token"))
@@ -225,9 +253,10 @@ impl Bed {
     }
 
     /// A request of the client's application to a service.
-    fn ask(&self, address: &str, host: &str) -> anyhow::Result<String> {
+    fn ask(&self, address: &str, port: u16, host: &str) -> anyhow::Result<String> {
         let host = format!("host: {host}");
-        self.client().network.curl(APPLICATION, &["-H", &host, &format!("http://{address}/")])
+        let url = format!("http://{}/", self.kind.socket(address, port));
+        self.client().network.curl(APPLICATION, &["-H", &host, &url])
     }
 }
 
@@ -236,7 +265,7 @@ impl Pod {
         let Self { proxy, network, .. } = self;
         wait::until("the proxy is ready", LIMIT, || {
             proxy.running()?;
-            let ready = network.curl(PROXY, &["http://127.0.0.1:15021/healthz/ready"])?;
+            let ready = network.curl(PROXY, &["http://localhost:15021/healthz/ready"])?;
             anyhow::ensure!(ready == "LIVE\n200", "{ready}\n{}", proxy.output());
             Ok(())
         })
@@ -245,6 +274,7 @@ impl Pod {
 
 /// A pod's network, on the node's bridge.
 fn network(
+    kind: Kind,
     node: &Namespace,
     name: &str,
     address: &str,
@@ -253,21 +283,24 @@ fn network(
     let network = Namespace::make(name, folder)?;
     let holder = node.0.id();
     network.system("ip link set lo up")?;
+    if kind.ipv6 {
+        network.system("ip addr del 127.0.0.1/8 dev lo")?;
+    }
     network.system(&format!("ip link add eth0 type veth peer name {name} netns {holder}"))?;
-    network.system(&format!("ip addr add {address}/24 dev eth0"))?;
+    network.system(&kind.add(&format!("{address}/24"), "eth0"))?;
     network.system("ip link set eth0 up")?;
-    network.system(&format!("ip route add default via {NODE}"))?;
+    network.system(&format!("ip route add default via {}", kind.addresses(NODE)))?;
     node.system(&format!("ip link set {name} master br0"))?;
     node.system(&format!("ip link set {name} up"))?;
     Ok(network)
 }
 
-fn controller(node: &Namespace, folder: &Path) -> anyhow::Result<Program> {
+fn controller(kind: Kind, node: &Namespace, folder: &Path) -> anyhow::Result<Program> {
     let (mesh, state) = (folder.join("mesh"), folder.join("state"));
     std::fs::create_dir(&mesh)?;
-    std::fs::write(mesh.join("mesh.yaml"), MESH)?;
+    std::fs::write(mesh.join("mesh.yaml"), kind.addresses(MESH))?;
     let program = binary();
-    let listen = format!("{NODE}:15012");
+    let listen = kind.socket(NODE, 15012);
     let mut command = node.command(&[program.to_str().context("a path")?, "controller"]);
     command.arg("--dir").arg(mesh).arg("--state").arg(&state);
     command.args(["--listen", &listen, "--addresses", "real"]);
@@ -285,23 +318,29 @@ const CLIENT: &str = "URI=spiffe://cluster.local/ns/shop/sa/client";
 /// What holds however the pods are captured and served. `source`: from where the application sees
 /// what another pod sent.
 fn served(bed: &Bed, source: &str) -> anyhow::Result<()> {
+    let kind = bed.kind;
+    let source = kind.addresses(source);
+    let passthrough = kind.addresses("127.0.0.6");
     let expected = format!("{source} ");
-    let answer = bed.ask("10.96.0.20", "server")?;
+    let answer = bed.ask("10.96.0.20", 80, "server")?;
     anyhow::ensure!(answer.starts_with(&expected) && answer.contains(CLIENT), "{answer}");
     anyhow::ensure!(answer.ends_with("200"), "{answer}");
 
     // To oneself through one's service, and past the proxy to oneself.
-    let answer = bed.ask("10.96.0.10", "client")?;
-    anyhow::ensure!(answer.starts_with("127.0.0.6 ") && answer.contains(CLIENT), "{answer}");
-    let answer = bed.ask("10.9.0.1:8080", "client")?;
-    anyhow::ensure!(answer.starts_with("10.9.0.1 -"), "{answer}");
+    let answer = bed.ask("10.96.0.10", 80, "client")?;
+    let own = answer.starts_with(&format!("{passthrough} ")) && answer.contains(CLIENT);
+    anyhow::ensure!(own, "{answer}");
+    let answer = bed.ask("10.9.0.1", 8080, "client")?;
+    anyhow::ensure!(answer.starts_with(&format!("{} -", kind.addresses("10.9.0.1"))), "{answer}");
 
     // A server that speaks first, by TCP.
-    let answer = bed.client().network.curl(APPLICATION, &["telnet://10.96.0.20:90"])?;
+    let url = format!("telnet://{}", kind.socket("10.96.0.20", 90));
+    let answer = bed.client().network.curl(APPLICATION, &[&url])?;
     anyhow::ensure!(answer.starts_with(&format!("hello {source}\n")), "{answer}");
 
     // A stranger with TLS and without a certificate: the application hears nothing of it.
-    let stranger = ["openssl", "s_client", "-connect", "10.9.0.2:9090", "-alpn", "istio"];
+    let server = kind.socket("10.9.0.2", 9090);
+    let stranger = ["openssl", "s_client", "-connect", &server, "-alpn", "istio"];
     let output = bed.node.command(&stranger).output()?;
     let text = String::from_utf8_lossy(&output.stderr).into_owned()
         + &String::from_utf8_lossy(&output.stdout);
@@ -310,25 +349,49 @@ fn served(bed: &Bed, source: &str) -> anyhow::Result<()> {
 
     // Strangers without mutual TLS, and whoever dials the proxy's own ports.
     for port in [8080, 9090, 15006, 15001] {
-        let answer = bed.node.curl("0", &[&format!("http://10.9.0.2:{port}/")])?;
+        let url = format!("http://{}/", kind.socket("10.9.0.2", port));
+        let answer = bed.node.curl("0", &[&url])?;
         anyhow::ensure!(answer == "000", "{port}: {answer}");
     }
     // The kubelet, and Prometheus.
-    let at = |path: &str| format!("http://10.9.0.2:{path}");
-    let answer = bed.node.curl("0", &[&at("15020/app-health/app/livez")])?;
-    anyhow::ensure!(answer.starts_with("127.0.0.6 -") && answer.ends_with("200"), "{answer}");
+    let at = |port, path: &str| format!("http://{}{path}", kind.socket("10.9.0.2", port));
+    let answer = bed.node.curl("0", &[&at(15020, "/app-health/app/livez")])?;
+    let probed = answer.starts_with(&format!("{passthrough} -")) && answer.ends_with("200");
+    anyhow::ensure!(probed, "{answer}");
     // What Envoy did is told to its agent a little later.
     wait::until("the metrics are there", LIMIT, || {
-        let metrics = bed.node.curl("0", &[&at("15020/stats/prometheus")])?;
+        let metrics = bed.node.curl("0", &[&at(15020, "/stats/prometheus")])?;
         for series in ["istio_requests_total{", "\nown_connections 1\n"] {
             anyhow::ensure!(metrics.contains(series), "{series} is missing: {metrics}");
         }
         Ok(())
     })?;
-    let alone = bed.node.curl("0", &[&at("15090/stats/prometheus")])?;
+    let alone = bed.node.curl("0", &[&at(15090, "/stats/prometheus")])?;
     anyhow::ensure!(alone.ends_with("200") && !alone.contains("own_connections"), "{alone}");
-    let refused = bed.node.curl("0", &["-X", "POST", &at("15020/quitquitquit")])?;
+    let refused = bed.node.curl("0", &["-X", "POST", &at(15020, "/quitquitquit")])?;
     anyhow::ensure!(refused.ends_with("404"), "{refused}");
+    Ok(())
+}
+
+/// What the kubelet, Prometheus and the pod itself ask the proxy, on addresses of every family that there is.
+fn own_ports(bed: &Bed) -> anyhow::Result<()> {
+    let kind = bed.kind;
+    let near: &[&str] = if kind.ipv6 { &["[::1]"] } else { &["127.0.0.1", "[::1]"] };
+    let far = kind.addresses(if kind.ipv6 { "[10.9.0.2]" } else { "10.9.0.2" });
+    let pages = ["15021/healthz/ready", "15020/healthz/ready", "15090/stats/prometheus"];
+    for page in pages {
+        let from_outside = bed.node.curl("0", &[&format!("http://{far}:{page}")])?;
+        anyhow::ensure!(from_outside.ends_with("200"), "{far}:{page}: {from_outside}");
+        for address in near {
+            let from_inside =
+                bed.server().network.curl(PROXY, &[&format!("http://{address}:{page}")])?;
+            anyhow::ensure!(from_inside.ends_with("200"), "{address}:{page}: {from_inside}");
+        }
+    }
+    let program = bed.open_copy("lateen-proxy", &binary().with_file_name("lateen-proxy"))?;
+    let hook = [program.as_str(), "wait", "--timeout", "5s"];
+    let output = bed.server().network.command_as(PROXY, PROXY, &hook).output()?;
+    anyhow::ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     Ok(())
 }
 
@@ -336,6 +399,7 @@ fn served(bed: &Bed, source: &str) -> anyhow::Result<()> {
 fn captured_pods_are_served_by_the_native_proxy() -> anyhow::Result<()> {
     let Some(mut bed) = Bed::make(NATIVE)? else { return Ok(()) };
     served(&bed, "127.0.0.6")?;
+    own_ports(&bed)?;
     ends_gently(&mut bed)
 }
 
@@ -343,12 +407,32 @@ fn captured_pods_are_served_by_the_native_proxy() -> anyhow::Result<()> {
 fn captured_pods_are_served_by_envoy() -> anyhow::Result<()> {
     let Some(mut bed) = Bed::make(ENVOY)? else { return Ok(()) };
     served(&bed, "127.0.0.6")?;
+    own_ports(&bed)?;
     ends_gently(&mut bed)
 }
 
 #[test]
 fn transparent_capture_keeps_the_clients_address() -> anyhow::Result<()> {
     let Some(bed) = Bed::make(TRANSPARENT)? else { return Ok(()) };
+    served(&bed, "10.9.0.1")
+}
+
+#[test]
+fn pods_with_ipv6_alone_are_served_by_the_native_proxy() -> anyhow::Result<()> {
+    let Some(bed) = Bed::make(Kind { ipv6: true, ..NATIVE })? else { return Ok(()) };
+    served(&bed, "127.0.0.6")?;
+    own_ports(&bed)
+}
+
+#[test]
+fn the_agents_own_ports_are_there_in_pods_with_ipv6_alone() -> anyhow::Result<()> {
+    let Some(bed) = Bed::make(Kind { ipv6: true, ..ENVOY })? else { return Ok(()) };
+    own_ports(&bed)
+}
+
+#[test]
+fn transparent_capture_keeps_the_clients_ipv6_address() -> anyhow::Result<()> {
+    let Some(bed) = Bed::make(Kind { ipv6: true, ..TRANSPARENT })? else { return Ok(()) };
     served(&bed, "10.9.0.1")
 }
 
@@ -362,7 +446,7 @@ fn ends_gently(bed: &mut Bed) -> anyhow::Result<()> {
         Ok(())
     })?;
     for _ in 0..5 {
-        let answer = bed.ask("10.96.0.20", "server")?;
+        let answer = bed.ask("10.96.0.20", 80, "server")?;
         anyhow::ensure!(answer.ends_with("200"), "{answer}");
     }
     let status = bed.pods[1].proxy.ended(LIMIT)?;

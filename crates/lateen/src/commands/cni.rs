@@ -95,10 +95,10 @@ struct Agent {
     #[command(flatten)]
     repair: Repair,
     /// Where /readyz is.
-    #[arg(long, default_value = "0.0.0.0:8000")]
+    #[arg(long, default_value = "[::]:8000")]
     health: SocketAddr,
     /// Where /metrics is.
-    #[arg(long, default_value = "0.0.0.0:15014")]
+    #[arg(long, default_value = "[::]:15014")]
     monitoring: SocketAddr,
 }
 

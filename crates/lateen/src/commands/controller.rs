@@ -1,6 +1,6 @@
 //! `lateen controller`: the control plane.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -41,11 +41,12 @@ pub struct Arguments {
     /// The cluster whose objects are read. Default, in a pod: its own.
     #[arg(long)]
     kubeconfig: Option<PathBuf>,
-    /// Where proxies connect. Default: 127.0.0.1:15012, in a pod 0.0.0.0:15012.
+    /// Where proxies connect. Default: 127.0.0.1:15012, in a pod [::]:15012, which is
+    /// IPv4 too.
     #[arg(long)]
     listen: Option<SocketAddr>,
     /// Where health, metrics and debug pages are. Default: 127.0.0.1:15014 or, where another control
-    /// plane has that port, a free one, which the log names; in a pod 0.0.0.0:15014.
+    /// plane has that port, a free one, which the log names; in a pod [::]:15014.
     #[arg(long)]
     monitoring: Option<SocketAddr>,
     /// Where workloads and services are: `local`, on this machine, each at its place in 127.0.0.0/8; or
@@ -58,7 +59,7 @@ pub struct Arguments {
     /// for its keys.
     #[arg(long, value_name = "ADDR", value_parser = address)]
     plaintext_xds: Option<SocketAddr>,
-    /// Where the API server calls the webhooks of injection and validation. Default: in a pod 0.0.0.0:15017,
+    /// Where the API server calls the webhooks of injection and validation. Default: in a pod [::]:15017,
     /// else nowhere. A bare port means loopback.
     #[arg(long, value_name = "ADDR", value_parser = address, conflicts_with = "dir")]
     webhooks: Option<SocketAddr>,
@@ -140,7 +141,7 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<i32> {
 async fn settings(arguments: Arguments) -> anyhow::Result<Settings> {
     let in_pod = arguments.dir.is_none() && arguments.kubeconfig.is_none();
     let host: IpAddr =
-        if in_pod { Ipv4Addr::UNSPECIFIED.into() } else { Ipv4Addr::LOCALHOST.into() };
+        if in_pod { Ipv6Addr::UNSPECIFIED.into() } else { Ipv4Addr::LOCALHOST.into() };
     let listen = arguments.listen.unwrap_or(SocketAddr::new(host, DISCOVERY));
     let mut settings = match (&arguments.dir, &arguments.state) {
         (Some(dir), Some(state)) => Settings::new(dir, listen, state),
@@ -167,7 +168,7 @@ async fn settings(arguments: Arguments) -> anyhow::Result<Settings> {
     settings.monitoring.set_ip(host);
     match arguments.monitoring {
         Some(address) => settings.monitoring = address,
-        None if std::net::TcpListener::bind(settings.monitoring).is_err() => {
+        None if !in_pod && std::net::TcpListener::bind(settings.monitoring).is_err() => {
             tracing::warn!(taken = %settings.monitoring, "monitoring gets a free port");
             settings.monitoring.set_port(0);
         }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::net::{SocketFlags, acceptfrom_with};
@@ -58,6 +58,24 @@ pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     listen(Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?, address)
 }
 
+/// The same on every address of the machine, of both families: a pod may have either or both, and what the
+/// kubelet asks is not always the first. A kernel without IPv6 listens for IPv4 alone.
+///
+/// # Errors
+/// When the port is taken, or needs privileges.
+pub fn bind_everywhere(port: u16) -> io::Result<TcpListener> {
+    let both = SocketAddr::from((Ipv6Addr::UNSPECIFIED, port));
+    Socket::new(Domain::IPV6, Type::STREAM, Some(Protocol::TCP))
+        .and_then(|socket| {
+            socket.set_only_v6(false)?;
+            finish(socket, both)
+        })
+        .or_else(|error| match error.kind() {
+            io::ErrorKind::AddrInUse | io::ErrorKind::PermissionDenied => Err(error),
+            _ => bind(SocketAddr::from((Ipv4Addr::UNSPECIFIED, port))),
+        })
+}
+
 /// The same, for connections to any address (`IP_TRANSPARENT`, which needs CAP_NET_ADMIN).
 ///
 /// # Errors
@@ -72,11 +90,15 @@ pub(super) fn bind_transparent(address: SocketAddr) -> io::Result<TcpListener> {
 }
 
 fn listen(socket: Socket, address: SocketAddr) -> io::Result<TcpListener> {
-    socket.set_reuse_address(true)?;
     if address.is_ipv6() {
         // IPv4 has a listener of its own.
         socket.set_only_v6(true)?;
     }
+    finish(socket, address)
+}
+
+fn finish(socket: Socket, address: SocketAddr) -> io::Result<TcpListener> {
+    socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;

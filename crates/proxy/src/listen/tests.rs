@@ -26,6 +26,22 @@ fn plan(resources: Vec<(&str, Body)>) -> Arc<Plan> {
 }
 
 #[test]
+fn own_ports_are_on_every_address_of_either_family() {
+    let listener = bind_everywhere(0).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let mut addresses = vec![SocketAddr::from(([127, 0, 0, 1], port))];
+    // A machine may have no IPv6.
+    if TcpListener::bind("[::1]:0").is_ok() {
+        addresses.push(SocketAddr::from((std::net::Ipv6Addr::LOCALHOST, port)));
+    }
+    for address in addresses {
+        TcpStream::connect(address).unwrap_or_else(|error| panic!("{address}: {error}"));
+    }
+    let taken = bind_everywhere(port).unwrap_err();
+    assert_eq!(taken.kind(), std::io::ErrorKind::AddrInUse);
+}
+
+#[test]
 fn local_mode_listens_on_the_workloads_own_addresses() {
     let inbound = v1::Inbound {
         local_base: encode_address(IpAddr::V4(Ipv4Addr::new(127, 9, 0, 0))),

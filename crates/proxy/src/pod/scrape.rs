@@ -1,11 +1,11 @@
 //! The application's metrics, which Prometheus asks the proxy for together with its own
 //! (`enablePrometheusMerge`).
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use http::header::{ACCEPT, CONNECTION, CONTENT_TYPE, HOST, USER_AGENT};
-use http::{HeaderMap, HeaderValue, Request, StatusCode};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use http_body_util::Empty;
 use hyper::body::Bytes;
 use serde::Deserialize;
@@ -66,9 +66,25 @@ impl Scrape {
         Ok(Some(Self { path, port }))
     }
 
-    /// Asks the application. `headers` are those of Prometheus' request.
-    pub(super) async fn fetch(&self, headers: &HeaderMap) -> Result<Bytes, AskError> {
-        let to = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), self.port);
+    /// Asks on loopback: Istio asks `localhost`, which is either family.
+    async fn ask(&self, headers: &HeaderMap) -> Result<(SocketAddr, Response<Bytes>), AskError> {
+        let four = SocketAddr::from((Ipv4Addr::LOCALHOST, self.port));
+        let six = SocketAddr::from((Ipv6Addr::LOCALHOST, self.port));
+        let refused = match ask::ask(four, false, self.request(four, headers)?, LARGEST).await {
+            Err(error @ AskError::Connect(..)) => error,
+            answer => return Ok((four, answer?)),
+        };
+        match ask::ask(six, false, self.request(six, headers)?, LARGEST).await {
+            Err(AskError::Connect(..)) => Err(refused),
+            answer => Ok((six, answer?)),
+        }
+    }
+
+    fn request(
+        &self,
+        to: SocketAddr,
+        headers: &HeaderMap,
+    ) -> Result<Request<Empty<Bytes>>, AskError> {
         let mut request = Request::get(&self.path).body(Empty::new())?;
         let out = request.headers_mut();
         out.insert(HOST, HeaderValue::try_from(to.to_string()).map_err(http::Error::from)?);
@@ -79,11 +95,16 @@ impl Scrape {
                 out.insert(http::HeaderName::from_static(name), value.clone());
             }
         }
+        Ok(request)
+    }
+
+    /// Asks the application. `headers` are those of Prometheus' request.
+    pub(super) async fn fetch(&self, headers: &HeaderMap) -> Result<Bytes, AskError> {
         let patience = headers.get(PATIENCE).and_then(|value| value.to_str().ok()?.parse().ok());
         let limit = patience
             .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
             .unwrap_or(TIMEOUT);
-        let response = tokio::time::timeout(limit, ask::ask(to, false, request, LARGEST))
+        let (to, response) = tokio::time::timeout(limit, self.ask(headers))
             .await
             .unwrap_or(Err(AskError::Timeout(limit)))?;
         if response.status() != StatusCode::OK {

@@ -2,7 +2,7 @@
 
 use std::hash::{BuildHasher, RandomState};
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -21,7 +21,7 @@ use crate::certificates::Certificates;
 use crate::config::{Client, Credentials, Plans};
 use crate::dns::{self, Resolver};
 use crate::handover::{Door, Estate, HandoverError, Predecessor, Successor};
-use crate::listen::{Inherited, bind};
+use crate::listen::{Inherited, bind, bind_everywhere};
 use crate::settings::Settings;
 use crate::telemetry::Telemetry;
 use crate::tls::{GatewayConfigs, MeshServer};
@@ -172,11 +172,7 @@ impl Supervisor {
         inbox: &mut mpsc::UnboundedReceiver<Order>,
     ) -> Option<(DataPlane, Option<Door>)> {
         if !self.settings.local {
-            let closed = match self.settings.open {
-                IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
-                IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
-            };
-            self.open_admin(self.settings.open, closed);
+            self.open_admin(Ipv6Addr::UNSPECIFIED.into(), self.settings.loopback);
         }
         loop {
             let mut changed = self.plans.changed();
@@ -325,6 +321,7 @@ impl Supervisor {
     }
 
     /// Serves the admin endpoints: health and metrics on `open`, the rest on `closed`.
+    /// Opens what others ask (`open`; unspecified: every address) and what is for this machine alone.
     fn open_admin(&mut self, open: IpAddr, closed: IpAddr) {
         let orders = self.orders.clone();
         let admin = Arc::new(Admin {
@@ -370,6 +367,7 @@ impl Supervisor {
     ) -> io::Result<AdminListener> {
         let socket = match self.inherited.take(address) {
             Some(socket) => socket,
+            None if address.ip().is_unspecified() => bind_everywhere(address.port())?,
             None => bind(address)?,
         };
         let copy = OwnedFd::from(socket.try_clone()?);

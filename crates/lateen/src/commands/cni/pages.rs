@@ -1,13 +1,14 @@
 //! /readyz and /metrics.
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
+use std::net::{Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
 use anyhow::Context;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use lateen_proxy::listen;
 use tokio::net::TcpListener;
 
 use super::metrics::Metrics;
@@ -35,8 +36,13 @@ pub(super) fn monitoring(metrics: Arc<Metrics>, remedy: &'static str) -> Page {
 /// # Errors
 /// When the address cannot be listened on.
 pub(super) async fn serve(address: SocketAddr, page: Page) -> anyhow::Result<()> {
-    let listener =
-        TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
+    let bound = if address.ip() == Ipv6Addr::UNSPECIFIED {
+        listen::bind_everywhere(address.port())
+    } else {
+        listen::bind(address)
+    };
+    let listener = bound.and_then(TcpListener::from_std);
+    let listener = listener.with_context(|| format!("cannot listen on {address}"))?;
     tokio::spawn(async move {
         loop {
             let Ok((stream, _)) = listener.accept().await else {

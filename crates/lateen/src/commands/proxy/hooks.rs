@@ -1,6 +1,6 @@
 //! What a pod's hooks run in the proxy's container: wait until the proxy is ready, begin its drain.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
@@ -72,10 +72,12 @@ pub async fn drain(arguments: Drain) -> anyhow::Result<i32> {
 
 async fn ask(Which { port }: Which, method: Method, path: &str) -> anyhow::Result<StatusCode> {
     let asked = async {
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        let stream = TcpStream::connect(address)
+        // A pod may have either family alone.
+        let addresses: [SocketAddr; 2] =
+            [(Ipv4Addr::LOCALHOST, port).into(), (Ipv6Addr::LOCALHOST, port).into()];
+        let stream = TcpStream::connect(&addresses[..])
             .await
-            .with_context(|| format!("nobody listens on {address}"))?;
+            .with_context(|| format!("nobody listens on port {port} of this machine"))?;
         let (mut sender, connection) =
             hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
         let running = tokio::spawn(connection);

@@ -105,9 +105,9 @@ pub(super) fn read(role: Role, variable: Variables<'_>, cpus: u16) -> anyhow::Re
         settings.ports.admin = port;
     }
     let own = own_address(variable)?;
-    settings.open = match own {
-        Some(IpAddr::V6(_)) => Ipv6Addr::UNSPECIFIED.into(),
-        _ => Ipv4Addr::UNSPECIFIED.into(),
+    settings.loopback = match own {
+        Some(IpAddr::V6(_)) => Ipv6Addr::LOCALHOST.into(),
+        _ => Ipv4Addr::LOCALHOST.into(),
     };
     settings.pod = Arc::new(pod(own, variable)?);
     Ok(Injected { settings, engine: variable("LATEEN_ENGINE"), notices: notices(&config) })
@@ -191,7 +191,7 @@ mod tests {
         assert_eq!(files.root.to_str(), Some("/var/run/secrets/istio/root-cert.pem"));
         assert_eq!((settings.workers, settings.local, settings.transparent), (2, false, false));
         assert_eq!(settings.timeouts.linger, Duration::from_secs(5));
-        assert_eq!(settings.open, IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+        assert_eq!(settings.loopback, IpAddr::V4(Ipv4Addr::LOCALHOST));
         assert_eq!((engine, notices), (None, Vec::new()));
     }
 
@@ -219,7 +219,7 @@ mod tests {
         assert_eq!(settings.timeouts.linger, Duration::from_secs(9));
         assert_eq!((settings.ports.metrics, settings.transparent), (15120, true));
         assert_eq!(settings.service_account.as_deref(), Some("web"));
-        assert_eq!(settings.open, IpAddr::V6(Ipv6Addr::UNSPECIFIED));
+        assert_eq!(settings.loopback, IpAddr::V6(Ipv6Addr::LOCALHOST));
         assert!(settings.pod.has_probe("/app-health/web/livez") && settings.pod.has_metrics());
         assert_eq!(engine.as_deref(), Some("envoy"));
         assert_eq!(notices, ["PROXY_CONFIG: tracing is not honoured"]);
