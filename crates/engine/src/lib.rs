@@ -22,6 +22,7 @@
 //! - [`retry`]: whether a failed attempt is tried again, and when.
 //! - [`inbound`], [`authorize`]: what a workload accepts, and from whom.
 //! - [`gateway`]: the servers of a gateway's port.
+//! - [`joined`]: headers of which there is one.
 //! - [`path`]: normalisation before anything matches a path.
 //! - [`explain`]: the same decisions, with every step that led there.
 
@@ -34,6 +35,7 @@ pub mod directory;
 pub mod explain;
 pub mod gateway;
 pub mod inbound;
+pub mod joined;
 pub mod origin;
 pub mod outbound;
 pub mod path;

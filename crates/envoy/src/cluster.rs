@@ -107,8 +107,9 @@ fn put(
 ) {
     let protocol = destination.protocol();
     let name = names::cluster(&key.host, key.port, &key.subset, protocol, carried);
-    let tls = upstream(destination, carried);
-    let options = (carried == Carried::Http).then(|| http_options(version(protocol), &tls));
+    let version = version(protocol, context.placement.role);
+    let tls = upstream(destination, carried, version);
+    let options = (carried == Carried::Http).then(|| http_options(version, &tls));
     let mut cluster = Cluster {
         alt_stat_name: format!("{name};"),
         name,

@@ -9,6 +9,7 @@ use smallvec::SmallVec;
 use super::HeaderOperations;
 use crate::destination::{Destination, DestinationKey, Discovery};
 use crate::explain::{Drawn, Trace, What};
+use crate::joined;
 use crate::origin::{Objects, Origin};
 use crate::plan::Plan;
 use crate::reason::{Reason, Refusal};
@@ -152,8 +153,9 @@ impl Backends {
 impl Backend {
     fn compile(message: &v1::Backend, objects: &Objects) -> Result<Self, String> {
         let (request_headers, authority) =
-            HeaderOperations::compile(message.request_headers.as_ref())?;
-        let (response_headers, _) = HeaderOperations::compile(message.response_headers.as_ref())?;
+            HeaderOperations::compile(message.request_headers.as_ref(), &joined::REQUEST)?;
+        let (response_headers, _) =
+            HeaderOperations::compile(message.response_headers.as_ref(), &joined::RESPONSE)?;
         let port = u16::try_from(message.port)
             .map_err(|_| format!("backend {}: port {}", message.host, message.port))?;
         let invalid = (!message.invalid.is_empty()).then(|| Invalid {

@@ -1,24 +1,36 @@
 //! Setting, adding and removing headers.
 
-use http::{HeaderMap, HeaderName, HeaderValue, header};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use lateen_mesh::v1;
+
+use crate::joined::join;
 
 /// Compiled header operations of a rule or a backend. The authority is no header here; it is
 /// [`super::Forward::authority`].
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct HeaderOperations {
     set: Vec<(HeaderName, HeaderValue)>,
-    add: Vec<(HeaderName, HeaderValue)>,
+    add: Vec<Added>,
     remove: Vec<HeaderName>,
 }
 
+/// A header that is added.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Added {
+    name: HeaderName,
+    value: HeaderValue,
+    /// It becomes one with what is there.
+    joined: bool,
+}
+
 impl HeaderOperations {
-    /// The operations, and the authority that they set.
+    /// The operations, and the authority that they set. `joined`: headers of which there is one.
     ///
     /// # Errors
     /// When a name or a value is none that HTTP allows.
     pub(crate) fn compile(
         message: Option<&v1::HeaderOperations>,
+        joined: &[HeaderName],
     ) -> Result<(Self, Option<Box<str>>), String> {
         let Some(message) = message else { return Ok((Self::default(), None)) };
         let mut operations = Self::default();
@@ -32,7 +44,8 @@ impl HeaderOperations {
         }
         for header in &message.add {
             if !is_authority(&header.name) {
-                operations.add.push(compile(header)?);
+                let (name, value) = compile(header)?;
+                operations.add.push(Added { joined: joined.contains(&name), name, value });
             }
         }
         for header in &message.remove {
@@ -57,49 +70,12 @@ impl HeaderOperations {
         for (name, value) in &self.set {
             headers.insert(name.clone(), value.clone());
         }
-        for (name, value) in &self.add {
-            if is_joined(name) {
-                join(headers, name, value);
-            } else {
-                headers.append(name.clone(), value.clone());
+        for Added { name, value, joined } in &self.add {
+            headers.append(name.clone(), value.clone());
+            if *joined {
+                join(headers, name, b",");
             }
         }
-    }
-}
-
-/// Whether Envoy has one header of this name at most: what is added to it comes after a comma.
-fn is_joined(name: &HeaderName) -> bool {
-    const JOINED: [HeaderName; 13] = [
-        header::ACCEPT,
-        header::ACCEPT_ENCODING,
-        header::AUTHORIZATION,
-        header::CACHE_CONTROL,
-        header::CONTENT_ENCODING,
-        header::CONTENT_TYPE,
-        header::ETAG,
-        header::ORIGIN,
-        header::REFERER,
-        header::TE,
-        header::USER_AGENT,
-        header::VARY,
-        header::VIA,
-    ];
-    JOINED.contains(name)
-}
-
-/// Adds a value to a header that is one; an empty one leaves no trace, as with Envoy.
-fn join(headers: &mut HeaderMap, name: &HeaderName, value: &HeaderValue) {
-    let former = headers.get(name).filter(|former| !former.is_empty());
-    let joined = match former {
-        None => Some(value.clone()),
-        Some(_) if value.is_empty() => None,
-        // Joined from valid values by what is valid between them.
-        Some(former) => {
-            HeaderValue::from_bytes(&[former.as_bytes(), value.as_bytes()].join(&b","[..])).ok()
-        }
-    };
-    if let Some(joined) = joined {
-        headers.insert(name.clone(), joined);
     }
 }
 
@@ -126,27 +102,26 @@ fn unescape(value: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::joined::REQUEST;
 
     #[test]
     fn what_is_one_header_stays_one() {
-        let pair = |name: &'static str, value: &'static str| {
-            (HeaderName::from_static(name), HeaderValue::from_static(value))
-        };
         for (name, former, added, left) in [
             ("content-type", "a", "", &["a"][..]),
             ("content-type", "a", "b", &["a,b"]),
             ("content-type", "", "b", &["b"]),
             ("x-own", "a", "", &["a", ""]),
-            ("set-cookie", "a", "b", &["a", "b"]),
+            ("x-own", "", "b", &["", "b"]),
+            ("age", "", "b", &["", "b"]),
         ] {
-            let mut headers = HeaderMap::from_iter([pair(name, former)]);
-            let operations =
-                HeaderOperations { add: vec![pair(name, added)], ..HeaderOperations::default() };
+            let added = v1::Header { name: name.to_owned(), value: added.to_owned() };
+            let message = v1::HeaderOperations { add: vec![added], ..Default::default() };
+            let (operations, _) = HeaderOperations::compile(Some(&message), &REQUEST).unwrap();
+            let former = HeaderValue::from_static(former);
+            let mut headers = HeaderMap::from_iter([(HeaderName::from_static(name), former)]);
             operations.apply(&mut headers);
-            let values: Vec<&[u8]> =
-                headers.get_all(name).iter().map(HeaderValue::as_bytes).collect();
-            let left: Vec<&[u8]> = left.iter().map(|value| value.as_bytes()).collect();
-            assert_eq!(values, left, "{name}: {former:?} and {added:?}");
+            let values: Vec<_> = headers.get_all(name).iter().collect();
+            assert_eq!(values, left, "{message:?}");
         }
     }
 }

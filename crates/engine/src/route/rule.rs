@@ -9,6 +9,7 @@ use super::path_matcher::PathMatcher;
 use super::redirect::Redirect;
 use super::rewrite::PathRewrite;
 use super::{HeaderOperations, Request};
+use crate::joined;
 use crate::origin::{Objects, Origin};
 use crate::retry::RetryPolicy;
 
@@ -72,8 +73,9 @@ impl Rule {
             },
         };
         let (request_headers, header_authority) =
-            HeaderOperations::compile(message.request_headers.as_ref())?;
-        let (response_headers, _) = HeaderOperations::compile(message.response_headers.as_ref())?;
+            HeaderOperations::compile(message.request_headers.as_ref(), &joined::REQUEST)?;
+        let (response_headers, _) =
+            HeaderOperations::compile(message.response_headers.as_ref(), &joined::RESPONSE)?;
         let rewrite_authority = message.rewrite.as_ref().map(|rewrite| rewrite.authority.as_str());
         let matches = message
             .matches

@@ -22,6 +22,7 @@ use lateen_mesh::v1::{self, Discovery, Protocol, upstream_tls::Mode};
 use super::sds;
 use crate::message::any;
 use crate::names::{self, Carried};
+use crate::placement::Role;
 
 /// How a cluster speaks TLS.
 #[derive(Debug, Default)]
@@ -37,10 +38,14 @@ pub(crate) struct UpstreamTls {
 }
 
 /// How a destination's cluster speaks TLS for what it carries.
-pub(crate) fn upstream(destination: &v1::Destination, carried: Carried) -> UpstreamTls {
+pub(crate) fn upstream(
+    destination: &v1::Destination,
+    carried: Carried,
+    version: Version,
+) -> UpstreamTls {
     let absent = v1::UpstreamTls::default();
     let tls = destination.tls.as_ref().unwrap_or(&absent);
-    let mesh = || socket(&any(&mesh_context(destination, tls, carried)));
+    let mesh = || socket(&any(&mesh_context(destination, tls, mesh_alpn(carried, version))));
     match tls.mode() {
         Mode::Disable => UpstreamTls::default(),
         // Nobody knows how an address is marked that only the client knows.
@@ -54,7 +59,8 @@ pub(crate) fn upstream(destination: &v1::Destination, carried: Carried) -> Upstr
         },
         Mode::Mesh => UpstreamTls { transport_socket: Some(mesh()), ..UpstreamTls::default() },
         Mode::Simple | Mode::Mutual => {
-            let context = originated_context(destination, tls, carried);
+            let http2 = carried == Carried::Http && version == Version::Http2;
+            let context = originated_context(tls, http2);
             UpstreamTls {
                 transport_socket: Some(socket(&any(&context))),
                 by_authority: tls.sni.is_empty(),
@@ -68,7 +74,7 @@ pub(crate) fn upstream(destination: &v1::Destination, carried: Carried) -> Upstr
 fn mesh_context(
     destination: &v1::Destination,
     tls: &v1::UpstreamTls,
-    carried: Carried,
+    alpn_protocols: Vec<String>,
 ) -> UpstreamTlsContext {
     let expected = if tls.subject_alt_names.is_empty() {
         &destination.identities
@@ -85,7 +91,7 @@ fn mesh_context(
         sni,
         common_tls_context: Some(CommonTlsContext {
             tls_params: Some(versions()),
-            alpn_protocols: mesh_alpn(destination.protocol(), carried),
+            alpn_protocols,
             tls_certificate_sds_secret_configs: vec![sds(names::WORKLOAD_CERTIFICATE)],
             validation_context_type: Some(validation(expected)),
             ..CommonTlsContext::default()
@@ -97,8 +103,8 @@ fn mesh_context(
 /// What says on the other side what is inside. Istio's own offer is made for each connection, by a
 /// filter that stock Envoy lacks. `istio-peer-exchange` is never offered: who agrees on it must
 /// speak it.
-fn mesh_alpn(protocol: Protocol, carried: Carried) -> Vec<String> {
-    let offered: &[&str] = match (carried, version(protocol)) {
+fn mesh_alpn(carried: Carried, version: Version) -> Vec<String> {
+    let offered: &[&str] = match (carried, version) {
         (Carried::Tcp, _) => &["istio"],
         (Carried::Http, Version::Http1) => &["istio-http/1.1", "istio"],
         (Carried::Http, Version::Http2) => &["istio-h2", "istio"],
@@ -116,27 +122,24 @@ pub(crate) enum Version {
     Downstream,
 }
 
-/// A declared port says it, any other keeps the caller's.
-pub(crate) const fn version(protocol: Protocol) -> Version {
+/// A declared port says it. Towards any other a sidecar keeps the caller's; a gateway speaks HTTP/1.1 where
+/// the protocol is detected (`istio-defaults.md`, HTTP protocol upstream).
+pub(crate) const fn version(protocol: Protocol, role: Role) -> Version {
     match protocol {
+        Protocol::Auto if matches!(role, Role::Gateway) => Version::Http1,
         Protocol::Http | Protocol::GrpcWeb => Version::Http1,
         Protocol::Http2 | Protocol::Grpc => Version::Http2,
         Protocol::Auto | Protocol::Tcp | Protocol::Tls => Version::Downstream,
     }
 }
 
-fn originated_context(
-    destination: &v1::Destination,
-    tls: &v1::UpstreamTls,
-    carried: Carried,
-) -> UpstreamTlsContext {
+fn originated_context(tls: &v1::UpstreamTls, http2: bool) -> UpstreamTlsContext {
     let mutual = tls.mode() == Mode::Mutual;
     let certificate = TlsCertificate {
         certificate_chain: Some(file(&tls.certificate_file)),
         private_key: Some(file(&tls.private_key_file)),
         ..TlsCertificate::default()
     };
-    let http2 = carried == Carried::Http && version(destination.protocol()) == Version::Http2;
     let roots = (!tls.insecure_skip_verify).then(|| {
         let mut context = CertificateValidationContext {
             match_typed_subject_alt_names: subject_alt_names(&tls.subject_alt_names),

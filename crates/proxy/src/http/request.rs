@@ -118,6 +118,10 @@ async fn pass(exchange: &mut InProgress) -> Result<Reply, Refusal> {
     let downstream = Rc::clone(&exchange.downstream);
     match &downstream.entry {
         Entry::Inbound { port } => {
+            if let Err(unrouted) = scheme_is_told(exchange) {
+                authorize(exchange, &plan)?;
+                return Err(unrouted);
+            }
             // Also what is denied was on its way to the application, for those who read logs.
             let delivery = application::delivery(exchange, &plan, *port)?;
             authorize(exchange, &plan)?;
@@ -133,8 +137,17 @@ async fn pass(exchange: &mut InProgress) -> Result<Reply, Refusal> {
         }
         Entry::Outbound(scope) => {
             drop(plan);
+            scheme_is_told(exchange)?;
             route(exchange, scope).await
         }
+    }
+}
+
+/// Nothing has a route whose `x-forwarded-proto` says nothing, as with Envoy. Gateways write their own.
+fn scheme_is_told(exchange: &InProgress) -> Result<(), Refusal> {
+    match exchange.head.headers.get(names::FORWARDED_PROTO) {
+        Some(told) if told.is_empty() => Err(Refusal::new(Reason::NoRoute)),
+        _ => Ok(()),
     }
 }
 

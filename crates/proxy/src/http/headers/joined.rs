@@ -1,41 +1,7 @@
 //! Headers that are one, although they may come as several.
 
-use http::{HeaderMap, HeaderName, HeaderValue, header};
-
-use super::names;
-use crate::telemetry::trace::REQUEST_ID;
-
-/// Headers of which Envoy makes one, its values joined by commas, before anything reads them.
-const JOINED: [HeaderName; 28] = [
-    header::ACCEPT,
-    header::ACCEPT_ENCODING,
-    header::ACCESS_CONTROL_REQUEST_HEADERS,
-    header::ACCESS_CONTROL_REQUEST_METHOD,
-    header::AUTHORIZATION,
-    header::CACHE_CONTROL,
-    header::CONTENT_ENCODING,
-    header::CONTENT_TYPE,
-    header::EXPECT,
-    header::IF_MATCH,
-    header::IF_MODIFIED_SINCE,
-    header::IF_NONE_MATCH,
-    header::IF_RANGE,
-    header::IF_UNMODIFIED_SINCE,
-    header::ORIGIN,
-    header::PRAGMA,
-    header::REFERER,
-    header::TE,
-    header::USER_AGENT,
-    header::VIA,
-    names::CLIENT_TRACE_ID,
-    names::FORWARDED_CLIENT_CERT,
-    names::FORWARDED_FOR,
-    names::FORWARDED_HOST,
-    names::FORWARDED_PORT,
-    names::FORWARDED_PROTO,
-    names::GRPC_TIMEOUT,
-    REQUEST_ID,
-];
+use http::{HeaderMap, HeaderValue, header};
+use lateen_engine::joined::{REQUEST, join};
 
 /// Makes one header of each that stands there several times and is meant as one. `split_cookies`:
 /// they came over HTTP/2, which may split cookies.
@@ -43,7 +9,7 @@ pub(in crate::http) fn join_repeated(headers: &mut HeaderMap, split_cookies: boo
     if split_cookies {
         join(headers, &header::COOKIE, b"; ");
     }
-    for name in &JOINED {
+    for name in &REQUEST {
         join(headers, name, b",");
     }
 }
@@ -52,20 +18,6 @@ pub(in crate::http) fn join_repeated(headers: &mut HeaderMap, split_cookies: boo
 pub(in crate::http) fn drop_empty_cookie(headers: &mut HeaderMap) {
     if headers.get(header::COOKIE).is_some_and(HeaderValue::is_empty) {
         headers.remove(header::COOKIE);
-    }
-}
-
-fn join(headers: &mut HeaderMap, name: &HeaderName, between: &[u8]) {
-    let values: Vec<&[u8]> = headers.get_all(name).iter().map(HeaderValue::as_bytes).collect();
-    if values.len() < 2 {
-        return;
-    }
-    // Empty ones leave no trace.
-    let values: Vec<&[u8]> = values.into_iter().filter(|value| !value.is_empty()).collect();
-    let joined = HeaderValue::from_bytes(&values.join(between));
-    // Joined from valid values by what is valid between them.
-    if let Ok(joined) = joined {
-        headers.insert(name, joined);
     }
 }
 

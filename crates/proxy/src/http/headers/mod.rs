@@ -28,17 +28,13 @@ pub(super) mod names {
     names! {
         ATTEMPT_COUNT = "x-envoy-attempt-count";
         DECORATOR_OPERATION = "x-envoy-decorator-operation";
-        CLIENT_TRACE_ID = "x-client-trace-id";
         EXPECTED_TIMEOUT = "x-envoy-expected-rq-timeout-ms";
         EXTERNAL_ADDRESS = "x-envoy-external-address";
         FORWARDED_CLIENT_CERT = "x-forwarded-client-cert";
         FORWARDED_FOR = "x-forwarded-for";
-        FORWARDED_HOST = "x-forwarded-host";
-        FORWARDED_PORT = "x-forwarded-port";
         FORWARDED_PROTO = "x-forwarded-proto";
         GRPC_MESSAGE = "grpc-message";
         GRPC_STATUS = "grpc-status";
-        GRPC_TIMEOUT = "grpc-timeout";
         HTTP2_SETTINGS = "http2-settings";
         KEEP_ALIVE = "keep-alive";
         ORIGINAL_HOST = "x-envoy-original-host";
