@@ -30,12 +30,13 @@ message! {
         node_name: Option<String>, inert;
         /// Its zone.
         zone: Option<String>, inert;
-        /// Which zones should use it. Not looked at by Istio either.
-        hints: Option<EndpointHints>, pending;
+        /// Which zones should use it, for kube-proxy. Kubernetes writes it where a service asks for a
+        /// distribution of its traffic; what the mesh makes of that, the service says.
+        hints: Option<EndpointHints>, inert;
         /// What it is, mostly a pod.
         target_ref: Option<ObjectReference>, honoured;
         /// Topology in the words of older versions.
-        deprecated_topology: BTreeMap<String, String>, pending;
+        deprecated_topology: BTreeMap<String, String>, inert;
     }
 
     /// Whether an endpoint can be used.
@@ -51,13 +52,13 @@ message! {
     /// Which zones should use an endpoint.
     pub struct EndpointHints: open {
         /// The zones.
-        for_zones: Vec<ForZone>, pending;
+        for_zones: Vec<ForZone>, inert;
     }
 
     /// A zone.
     pub struct ForZone {
         /// Its name.
-        name: String, pending;
+        name: String, inert;
     }
 
     /// An object.
