@@ -21,6 +21,8 @@ use lateen_xds::client::{
     Backoff, DeltaStream, Disconnected, Event, Response, Settings as StreamSettings, Target, Tls,
 };
 use lateen_xds::wire::Node;
+use prost_types::value::Kind;
+use prost_types::{Struct, Value};
 use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, ServerName};
@@ -111,6 +113,7 @@ impl Plane {
             node: Node {
                 id: format!("{kind}~10.0.0.1~{name}.{namespace}~{namespace}.svc.cluster.local"),
                 user_agent_name: "test".to_owned(),
+                metadata: Some(boasts()),
                 ..Node::default()
             },
             type_url: "type.lateen.dev/lateen.mesh.v1.Resource".to_owned(),
@@ -152,6 +155,21 @@ impl Plane {
         }));
         target
     }
+}
+
+/// What a caller says of itself and is not: who it is stands in the record of its pod.
+fn boasts() -> Struct {
+    let text = |text: &str| Value { kind: Some(Kind::StringValue(text.to_owned())) };
+    let labels = Struct { fields: [("app".to_owned(), text("other"))].into() };
+    let labels = Value { kind: Some(Kind::StructValue(labels)) };
+    let claims = [
+        ("LABELS", labels),
+        ("NAMESPACE", text("istio-system")),
+        ("SERVICE_ACCOUNT", text("istiod")),
+        ("INSTANCE_IPS", text("10.9.9.9")),
+        ("NETWORK", text("elsewhere")),
+    ];
+    Struct { fields: claims.map(|(name, value)| (name.to_owned(), value)).into() }
 }
 
 /// The root that pods of a namespace mount.

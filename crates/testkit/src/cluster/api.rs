@@ -37,7 +37,7 @@ impl Default for Place {
     fn default() -> Self {
         Self {
             address: Ipv4Addr::LOCALHOST.into(),
-            services: "10.96.0.0/20".to_owned(),
+            services: "10.96.0.0/20,fd00:10:96::/112".to_owned(),
             kubernetes: Ipv4Addr::new(10, 96, 0, 1).into(),
         }
     }
@@ -63,6 +63,8 @@ pub struct Api {
     etcd_port: u16,
     /// The API server keeps no copy of what etcd holds.
     is_uncached: bool,
+    /// The API server logs each request.
+    is_logging: bool,
     reaper: Reaper,
 }
 
@@ -112,6 +114,7 @@ impl Api {
             port,
             etcd_port,
             is_uncached: false,
+            is_logging: false,
             reaper,
         };
         api.start_etcd()?;
@@ -283,6 +286,28 @@ impl Api {
         self.start_server()
     }
 
+    /// Starts the API server anew, to log each request for [`Self::requests`].
+    ///
+    /// # Errors
+    /// When it does not run, does not end, or does not serve in time.
+    pub fn serve_logging(&mut self) -> anyhow::Result<()> {
+        self.stop_server()?;
+        self.is_logging = true;
+        self.start_server()
+    }
+
+    /// What was asked of the API server since it logs requests, as verb and path with query; a watch when it
+    /// has ended.
+    #[must_use]
+    pub fn requests(&self) -> Vec<(String, String)> {
+        let log = self.server.as_ref().map(Program::output).unwrap_or_default();
+        let value = |line: &str, name: &str| {
+            let (_, rest) = line.split_once(&format!(" {name}=\""))?;
+            Some(rest.split_once('"')?.0.to_owned())
+        };
+        log.lines().filter_map(|line| Some((value(line, "verb")?, value(line, "URI")?))).collect()
+    }
+
     /// Makes etcd forget all but the present.
     ///
     /// # Errors
@@ -326,6 +351,9 @@ impl Api {
         ]);
         if self.is_uncached {
             command.arg("--watch-cache=false");
+        }
+        if self.is_logging {
+            command.arg("--v=3");
         }
         if self.place.address.is_loopback() {
             // Loopback is no valid address of an endpoint.
