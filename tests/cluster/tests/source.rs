@@ -11,6 +11,7 @@ use lateen_controller::Cluster;
 use lateen_sources::kubernetes::Settings;
 use lateen_sources::{Batch, Change, KubernetesSource};
 use lateen_testkit::cluster::Api;
+use lateen_testkit::wait;
 use tokio::runtime::Runtime;
 use tokio::time::timeout;
 
@@ -364,7 +365,7 @@ fn an_api_server_that_restarts_or_stalls_takes_nothing_away() -> anyhow::Result<
     view.settle();
     assert_eq!(view.names(), before);
     api.start_etcd()?;
-    lateen_testkit::wait::until("the API server finds etcd again", PATIENCE, || {
+    wait::until("the API server finds etcd again", PATIENCE, || {
         api.kubectl().apply(&pod("web-0", "4"))
     })?;
     view.until("a change is heard", |view| view.label("Pod shop/web-0", "version") == Some("4"))?;
@@ -401,6 +402,45 @@ fn what_happened_while_nobody_listened_is_made_up_for() -> anyhow::Result<()> {
     view.settle();
     assert_eq!(view.told["Pod shop/web-3"], told["Pod shop/web-3"], "nothing happened to it");
     assert_eq!(view.names().iter().filter(|name| name.starts_with("Pod shop/")).count(), 7);
+    Ok(())
+}
+
+#[test]
+fn a_watch_goes_on_from_its_last_bookmark() -> anyhow::Result<()> {
+    let mut api = Api::start()?;
+    api.serve_logging()?;
+    api.namespace("shop")?;
+    api.kubectl().apply(&pod("web-0", "1"))?;
+    // Towards the end of a watch the server says how far it is, also where nothing happened.
+    let mut view = View::open(&api, |settings| settings.watch = Duration::from_secs(6))?;
+    // What changes on a pod that has run its course is nothing to the watch, and yet moves it on.
+    api.kubectl().apply(&pod("web-9", "1"))?;
+    view.until("another pod", |view| view.has("Pod shop/web-9"))?;
+    let over = r#"{"status":{"phase":"Succeeded"}}"#;
+    let patch = ["patch", "pod", "web-9", "-n", "shop", "--subresource=status", "-p", over];
+    api.kubectl().run(patch)?;
+    view.until("its end", |view| !view.has("Pod shop/web-9"))?;
+    api.kubectl().run(["label", "pod", "web-9", "-n", "shop", "seen=never"])?;
+    let unseen = api.kubectl().json(["get", "pod", "web-9", "-n", "shop"])?;
+    let unseen = unseen["metadata"]["resourceVersion"].as_str().context("a version")?;
+    let unseen: u64 = unseen.parse()?;
+
+    let pods = |verb: &str| -> Vec<String> {
+        let asked = api.requests().into_iter();
+        let asked = asked.filter(|(said, uri)| said == verb && uri.starts_with("/api/v1/pods?"));
+        asked.map(|(_, uri)| uri).filter(|uri| uri.contains("Succeeded")).collect()
+    };
+    let from = |uri: &str| -> Option<u64> {
+        uri.split_once("resourceVersion=")?.1.split('&').next()?.parse().ok()
+    };
+    wait::until("a watch from where the bookmark was", PATIENCE, || {
+        view.settle();
+        let watches: Vec<u64> = pods("WATCH").iter().filter_map(|uri| from(uri)).collect();
+        anyhow::ensure!(watches.contains(&unseen), "{unseen} is not in {watches:?}");
+        Ok(())
+    })?;
+    assert_eq!(pods("LIST").len(), 1, "nothing is listed again: {:?}", pods("LIST"));
+    assert_eq!(view.told["Pod shop/web-0"], 1);
     Ok(())
 }
 
