@@ -145,7 +145,14 @@ impl<'a> Chains<'a> {
     fn add(&mut self, names: &[String], subnet: Option<Block>, chain: FilterChain) {
         let mut fresh: Vec<&String> = Vec::new();
         for name in names {
-            if self.taken.insert((name.clone(), subnet)) {
+            // Envoy takes the narrowest block, a mesh the first rule: what lies within an earlier one is
+            // never reached.
+            let shadowed = self
+                .taken
+                .iter()
+                .any(|(other, block)| other == name && covers_block(*block, subnet));
+            if !shadowed {
+                self.taken.insert((name.clone(), subnet));
                 fresh.push(name);
             }
         }
@@ -169,6 +176,15 @@ impl<'a> Chains<'a> {
             transport_socket_connect_timeout: timeout,
             ..chain
         });
+    }
+}
+
+/// Whether one block (`None`: every address) has all addresses of another.
+fn covers_block(outer: Option<Block>, inner: Option<Block>) -> bool {
+    match (outer, inner) {
+        (None, _) => true,
+        (Some(_), None) => false,
+        (Some(outer), Some(inner)) => outer.prefix <= inner.prefix && outer.contains(inner.address),
     }
 }
 
@@ -254,6 +270,22 @@ mod tests {
                 names(expected),
                 "{patterns:?} {own:?}"
             );
+        }
+    }
+
+    #[test]
+    fn a_block_covers_those_within_it() {
+        let block = |text: &str, prefix| Some(Block { address: text.parse().unwrap(), prefix });
+        for (outer, inner, covers) in [
+            (None, None, true),
+            (None, block("10.0.0.0", 8), true),
+            (block("10.0.0.0", 8), None, false),
+            (block("10.0.0.0", 8), block("10.1.0.0", 16), true),
+            (block("10.1.0.0", 16), block("10.0.0.0", 8), false),
+            (block("10.1.0.0", 16), block("10.2.0.1", 32), false),
+            (block("0.0.0.0", 0), block("::", 0), false),
+        ] {
+            assert_eq!(covers_block(outer, inner), covers, "{outer:?} {inner:?}");
         }
     }
 
