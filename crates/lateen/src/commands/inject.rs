@@ -5,8 +5,9 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use lateen_api::yaml;
+use lateen_api::{Object, parse_json, yaml};
 use lateen_inject::object::{Outcome, inject_object};
+use lateen_inject::settings::ProxyConfigs;
 use lateen_inject::{Facts, Labels, Settings};
 use serde_json::Value;
 
@@ -16,7 +17,8 @@ use serde_json::Value;
 Objects without pods, and those whose pods are not to be injected, are printed as they stand; of the others \
 comments are lost. Warnings go to standard error. What the settings are in a cluster stands in the config \
 maps `istio` (key mesh) and `istio-sidecar-injector` (keys config and values) of its control plane; without \
-such files they are the defaults.
+such files they are the defaults. ProxyConfigs among the objects count for all of them; those of the cluster \
+are not asked for.
 
 Exit code: 0 when all is done; 1 when a pod cannot be injected; 2 when a file cannot be read.
 
@@ -34,6 +36,9 @@ pub struct Arguments {
     /// The mesh's settings.
     #[arg(long, value_name = "FILE")]
     mesh_config: Option<PathBuf>,
+    /// The control plane's namespace, whose ProxyConfigs are the whole mesh's.
+    #[arg(long, value_name = "NAMESPACE", default_value = "istio-system")]
+    root_namespace: String,
     /// The injector's configuration: policy, selectors, templates.
     #[arg(long, value_name = "FILE")]
     inject_config: Option<PathBuf>,
@@ -50,16 +55,18 @@ pub struct Arguments {
 
 /// Runs the command; its exit code.
 pub fn run(arguments: &Arguments) -> anyhow::Result<i32> {
-    let settings = match settings(arguments) {
-        Ok(settings) => settings,
+    let read = |file: &PathBuf| Ok((file.display().to_string(), read(file)?));
+    let files: anyhow::Result<Vec<(String, String)>> = arguments.files.iter().map(read).collect();
+    let (mut settings, files) = match settings(arguments).and_then(|it| Ok((it, files?))) {
+        Ok(read) => read,
         Err(error) => return Ok(failed(&error)),
     };
+    let (objects, notices) = proxy_configs(&files, &arguments.namespace);
+    settings.proxy_configs = ProxyConfigs::new(&arguments.root_namespace, &objects);
+    notices.iter().for_each(|notice| eprintln!("lateen: {notice}"));
     let mut refused = false;
-    for file in &arguments.files {
-        let done = read(file).and_then(|text| {
-            inject(&text, &file.display().to_string(), &arguments.namespace, &settings)
-        });
-        match done {
+    for (name, text) in &files {
+        match inject(text, name, &arguments.namespace, &settings) {
             Ok(done) => {
                 print!("{}", done.text);
                 for notice in &done.notices {
@@ -99,6 +106,30 @@ fn read(file: &Path) -> anyhow::Result<String> {
         return Ok(text);
     }
     std::fs::read_to_string(file).with_context(|| format!("{} cannot be read", file.display()))
+}
+
+/// The ProxyConfigs in files, of which each has a name and a text, and what is wrong with them.
+fn proxy_configs(files: &[(String, String)], namespace: &str) -> (Vec<Object>, Vec<String>) {
+    let (mut objects, mut notices) = (Vec::new(), Vec::new());
+    for (name, text) in files {
+        // Whoever injects the text says what is no YAML.
+        for document in yaml::documents(text).into_iter().flatten() {
+            let object = lateen_inject::from_tree(&document);
+            let items = object["items"].as_array().cloned().unwrap_or_default();
+            for mut object in items.into_iter().chain([object]) {
+                if object["kind"] != "ProxyConfig" {
+                    continue;
+                }
+                if object["metadata"]["namespace"].is_null() {
+                    object["metadata"]["namespace"] = namespace.into();
+                }
+                let parsed = parse_json(&object, name);
+                notices.extend(parsed.diagnostics.iter().map(ToString::to_string));
+                objects.extend(parsed.objects);
+            }
+        }
+    }
+    (objects, notices)
 }
 
 /// What became of a text.
@@ -220,6 +251,44 @@ metadata: {name: web}
         assert_eq!((done.notices, done.refused), (Vec::new(), false));
         let once = done.text;
         assert_eq!(injected(&once).text, once, "injecting twice is the same as once");
+    }
+
+    #[test]
+    fn proxy_configs_in_the_input_count() {
+        let text = "\
+kind: List
+apiVersion: v1
+items:
+- kind: ProxyConfig
+  apiVersion: networking.istio.io/v1beta1
+  metadata: {name: own}
+  spec: {concurrency: 7}
+---
+kind: ProxyConfig
+apiVersion: networking.istio.io/v1beta1
+metadata: {name: mesh, namespace: istio-system}
+spec: {concurrency: 3, environmentVariables: {A: b}}
+---
+kind: ProxyConfig
+apiVersion: networking.istio.io/v1beta1
+metadata: {name: bad, namespace: other}
+spec: {concurrency: -1}
+---
+kind: Pod
+apiVersion: v1
+metadata: {name: web}
+spec: {containers: [{name: app, image: a}]}
+";
+        let files = [("web.yaml".to_owned(), text.to_owned())];
+        let (objects, notices) = proxy_configs(&files, "shop");
+        assert_eq!((objects.len(), notices.len()), (2, 1), "{notices:?}");
+        assert!(notices[0].contains("concurrency"), "{notices:?}");
+        let mut settings = Settings::read("", "", "", Facts::default()).expect("defaults");
+        settings.proxy_configs = ProxyConfigs::new("istio-system", &objects);
+        let own = inject(text, "web.yaml", "shop", &settings).expect("YAML").text;
+        assert!(own.contains(r#"\"concurrency\":7"#), "{own}");
+        let elsewhere = inject(text, "web.yaml", "other", &settings).expect("YAML").text;
+        assert!(elsewhere.contains(r#"\"concurrency\":3"#), "{elsewhere}");
     }
 
     #[test]
