@@ -50,8 +50,10 @@ pub struct Plans {
 #[derive(Debug)]
 struct Shared {
     plan: ArcSwap<Plan>,
-    /// Counts the plans; grows with each.
+    /// Counts the plans; grows with each, after the plan is there.
     version: AtomicU64,
+    /// Held from the one to the other.
+    swapping: Mutex<()>,
     /// The same number, for those who wait.
     changed: watch::Sender<u64>,
     /// The number of the last plan that admits other connections than the one before.
@@ -122,6 +124,7 @@ impl Plans {
         let shared = Shared {
             plan: ArcSwap::from_pointee(Plan::default()),
             version: AtomicU64::new(0),
+            swapping: Mutex::default(),
             changed: watch::Sender::new(0),
             admission: watch::Sender::new(0),
             ready: watch::Sender::new(false),
@@ -207,7 +210,7 @@ impl Plans {
     /// When they do not come. While the control plane is away for good, that is said at once.
     pub async fn need(&self, host: &str, limit: Duration) -> Result<(), NeedError> {
         let mut changed = self.changed();
-        if self.current().has_details(host) {
+        if self.has_details(host) {
             return Ok(());
         }
         if self.away_for_good(limit) {
@@ -218,7 +221,7 @@ impl Plans {
             loop {
                 // Marked as seen before looking, so that no change in between is missed.
                 changed.mark_unchanged();
-                if self.current().has_details(host) {
+                if self.has_details(host) {
                     return Ok(());
                 }
                 if wait.is_unknown() {
@@ -242,6 +245,13 @@ impl Plans {
         }
     }
 
+    /// Whether the details are here, and workers can tell by the version that they are: they would decide on
+    /// the plan before once more.
+    fn has_details(&self, host: &str) -> bool {
+        let _swapped = self.shared.swapping();
+        self.current().has_details(host)
+    }
+
     /// Whether the control plane has been away for longer than a request would wait.
     fn away_for_good(&self, limit: Duration) -> bool {
         let status = self.shared.lock_status();
@@ -250,9 +260,11 @@ impl Plans {
 
     fn swap(&self, plan: Arc<Plan>) {
         let admits_alike = plan.admits_as(&self.shared.plan.load());
+        let swapping = self.shared.swapping();
         self.shared.plan.store(plan);
         self.shared.ready.send_replace(true);
         self.announce();
+        drop(swapping);
         if !admits_alike {
             self.shared.admission.send_replace(self.version());
         }
@@ -268,6 +280,10 @@ impl Plans {
 impl Shared {
     fn lock_status(&self) -> std::sync::MutexGuard<'_, Status> {
         self.status.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn swapping(&self) -> std::sync::MutexGuard<'_, ()> {
+        self.swapping.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -147,6 +147,12 @@ fn cluster(observed: &Observed) -> Option<&String> {
     observed.log.last().and_then(|entry| entry.get("cluster"))
 }
 
+/// Whether it can be told what was chosen: a backend answered, or the log has the cluster. Of several that
+/// do not exist none has a cluster.
+fn is_known(observed: &Observed) -> bool {
+    observed.last().is_some() || cluster(observed).is_some_and(|cluster| !cluster.is_empty())
+}
+
 /// Whether the destination of a request is left to chance.
 #[must_use]
 pub fn is_chance(exchange: &Exchange, request: usize) -> bool {
@@ -211,6 +217,7 @@ impl Compare<'_> {
             if let (Some([left, ..]), Some([right, ..])) =
                 (left.get(key).map(Vec::as_slice), right.get(key).map(Vec::as_slice))
                 && cluster(left) == cluster(right)
+                && is_known(left)
             {
                 self.observed(left, right);
             }
