@@ -52,10 +52,9 @@ struct Shared {
     plan: ArcSwap<Plan>,
     /// Counts the plans; grows with each, after the plan is there.
     version: AtomicU64,
-    /// Held from the one to the other.
-    swapping: Mutex<()>,
-    /// The same number, for those who wait.
-    changed: watch::Sender<u64>,
+    /// The plan that the number stands for, for those who wait: what they find in it, a worker that asks for
+    /// the number finds, too.
+    changed: watch::Sender<Arc<Plan>>,
     /// The number of the last plan that admits other connections than the one before.
     admission: watch::Sender<u64>,
     ready: watch::Sender<bool>,
@@ -124,8 +123,7 @@ impl Plans {
         let shared = Shared {
             plan: ArcSwap::from_pointee(Plan::default()),
             version: AtomicU64::new(0),
-            swapping: Mutex::default(),
-            changed: watch::Sender::new(0),
+            changed: watch::Sender::default(),
             admission: watch::Sender::new(0),
             ready: watch::Sender::new(false),
             status: Mutex::default(),
@@ -166,9 +164,9 @@ impl Plans {
         self.shared.version.load(Ordering::Acquire)
     }
 
-    /// The version of the plan in force, for those who wait for the next.
+    /// The plan in force as soon as [`Plans::version`] tells that it is, for those who wait for the next.
     #[must_use]
-    pub fn changed(&self) -> watch::Receiver<u64> {
+    pub fn changed(&self) -> watch::Receiver<Arc<Plan>> {
         self.shared.changed.subscribe()
     }
 
@@ -210,7 +208,7 @@ impl Plans {
     /// When they do not come. While the control plane is away for good, that is said at once.
     pub async fn need(&self, host: &str, limit: Duration) -> Result<(), NeedError> {
         let mut changed = self.changed();
-        if self.has_details(host) {
+        if changed.borrow().has_details(host) {
             return Ok(());
         }
         if self.away_for_good(limit) {
@@ -219,9 +217,7 @@ impl Plans {
         let mut wait = self.shared.demand.ask(host).ok_or(NeedError::Overloaded)?;
         let settled = async {
             loop {
-                // Marked as seen before looking, so that no change in between is missed.
-                changed.mark_unchanged();
-                if self.has_details(host) {
+                if changed.borrow_and_update().has_details(host) {
                     return Ok(());
                 }
                 if wait.is_unknown() {
@@ -245,13 +241,6 @@ impl Plans {
         }
     }
 
-    /// Whether the details are here, and workers can tell by the version that they are: they would decide on
-    /// the plan before once more.
-    fn has_details(&self, host: &str) -> bool {
-        let _swapped = self.shared.swapping();
-        self.current().has_details(host)
-    }
-
     /// Whether the control plane has been away for longer than a request would wait.
     fn away_for_good(&self, limit: Duration) -> bool {
         let status = self.shared.lock_status();
@@ -260,11 +249,9 @@ impl Plans {
 
     fn swap(&self, plan: Arc<Plan>) {
         let admits_alike = plan.admits_as(&self.shared.plan.load());
-        let swapping = self.shared.swapping();
         self.shared.plan.store(plan);
         self.shared.ready.send_replace(true);
         self.announce();
-        drop(swapping);
         if !admits_alike {
             self.shared.admission.send_replace(self.version());
         }
@@ -272,18 +259,14 @@ impl Plans {
 
     /// Wakes those who wait for a change.
     fn announce(&self) {
-        let version = self.shared.version.fetch_add(1, Ordering::AcqRel) + 1;
-        self.shared.changed.send_replace(version);
+        self.shared.version.fetch_add(1, Ordering::AcqRel);
+        self.shared.changed.send_replace(self.current());
     }
 }
 
 impl Shared {
     fn lock_status(&self) -> std::sync::MutexGuard<'_, Status> {
         self.status.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn swapping(&self) -> std::sync::MutexGuard<'_, ()> {
-        self.swapping.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -318,26 +318,17 @@ async fn details_that_do_not_arrive_have_a_reason() {
     assert_eq!(answer, Err(NeedError::Unknown));
 }
 
-/// Who asks between the two steps of a swap decides on the new plan next, which the version tells.
-#[tokio::test]
+/// Who asks between the two steps of a swap would decide on the plan before once more, so it waits.
+#[tokio::test(start_paused = true)]
 async fn details_are_there_when_the_version_says_so() {
     let (plans, _wanted) = plans(true);
     let before = plans.version();
-    let swapper = plans.clone();
-    let (stored, is_stored) = std::sync::mpsc::channel();
-    let swapping = std::thread::spawn(move || {
-        let swapping = swapper.shared.swapping();
-        swapper.shared.plan.store(plan_with(REVIEWS));
-        stored.send(()).unwrap();
-        // Long enough for the other to ask meanwhile; when it asks later, nothing is shown.
-        std::thread::sleep(Duration::from_millis(50));
-        swapper.announce();
-        drop(swapping);
-    });
-    is_stored.recv().unwrap();
-    assert_eq!(plans.need(REVIEWS, LIMIT).await, Ok(()));
+    plans.shared.plan.store(plan_with(REVIEWS));
+    let mut need = std::pin::pin!(plans.need(REVIEWS, LIMIT));
+    assert!(futures_util::poll!(&mut need).is_pending());
+    plans.announce();
+    assert_eq!(need.await, Ok(()));
     assert!(plans.version() > before);
-    swapping.join().unwrap();
 }
 
 /// The answer is about a moment at which there was no such host.
