@@ -147,10 +147,12 @@ fn cluster(observed: &Observed) -> Option<&String> {
     observed.log.last().and_then(|entry| entry.get("cluster"))
 }
 
-/// Whether it can be told what was chosen: a backend answered, or the log has the cluster. Of several that
-/// do not exist none has a cluster.
-fn is_known(observed: &Observed) -> bool {
-    observed.last().is_some() || cluster(observed).is_some_and(|cluster| !cluster.is_empty())
+/// Whether the request went to a destination that does not exist: which of several cannot be told then, since
+/// none has a cluster, and what each does to requests differs.
+fn is_nobody(observed: &Observed) -> bool {
+    let flags = observed.log.last().and_then(|entry| entry.get("flags"));
+    let is_missing = flags.is_some_and(|flags| flags.split(',').any(|flag| flag == "NC"));
+    is_missing && observed.last().is_none() && cluster(observed).is_none_or(String::is_empty)
 }
 
 /// Whether the destination of a request is left to chance.
@@ -217,7 +219,7 @@ impl Compare<'_> {
             if let (Some([left, ..]), Some([right, ..])) =
                 (left.get(key).map(Vec::as_slice), right.get(key).map(Vec::as_slice))
                 && cluster(left) == cluster(right)
-                && is_known(left)
+                && !is_nobody(left)
             {
                 self.observed(left, right);
             }
