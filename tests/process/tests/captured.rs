@@ -238,8 +238,13 @@ impl Bed {
     fn open_copy(&self, name: &str, from: &Path) -> anyhow::Result<String> {
         let own = self.folder.path().join(name);
         if !own.exists() {
-            std::fs::copy(from, &own).with_context(|| format!("cannot copy {}", from.display()))?;
-            std::fs::set_permissions(&own, PermissionsExt::from_mode(0o755))?;
+            // By another process: while one of ours is forked, it would have the file open for writing, and
+            // what is written to cannot be run.
+            let paths = [from.as_os_str(), own.as_os_str()];
+            let mut install = Command::new("install");
+            let output = install.args(["-m", "755"]).args(paths).output()?;
+            let text = String::from_utf8_lossy(&output.stderr).into_owned();
+            anyhow::ensure!(output.status.success(), "cannot copy {}: {text}", from.display());
         }
         Ok(own.to_str().context("a path")?.to_owned())
     }
