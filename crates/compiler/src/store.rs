@@ -441,16 +441,10 @@ impl Store {
     }
 }
 
-/// The gateways, other than the mesh, that a route names anywhere; each once.
+/// The gateways, other than the mesh, at which a route counts; each once.
 fn gateways_of(route: &Route) -> Vec<Arc<str>> {
-    let inner = route.bindings().flat_map(|binding| binding.gateways.iter());
-    let mut gateways: Vec<Arc<str>> = route
-        .gateways
-        .iter()
-        .chain(inner)
-        .filter(|gateway| &***gateway != MESH_GATEWAY)
-        .cloned()
-        .collect();
+    let mut gateways: Vec<Arc<str>> =
+        route.gateways.iter().filter(|gateway| &***gateway != MESH_GATEWAY).cloned().collect();
     gateways.sort();
     gateways.dedup();
     gateways

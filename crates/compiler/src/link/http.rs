@@ -43,18 +43,19 @@ impl<'p> Place<'p> {
 impl Linker<'_> {
     /// Whether a match counts for the scope's clients at this place.
     pub(super) fn is_bound(&self, route: &Route, binding: &Binding, place: Place<'_>) -> bool {
-        let gateway = place.gateway();
-        if !binding.gateways.is_empty() {
-            return binding.gateways.iter().any(|name| **name == *gateway);
+        if !self.is_bound_without_match(route, place) {
+            return false;
         }
-        self.is_bound_without_match(route, place)
-            && self.scope.has_source_labels(&binding.source_labels)
+        if !binding.gateways.is_empty() {
+            return binding.gateways.iter().any(|name| **name == *place.gateway());
+        }
+        self.scope.has_source_labels(&binding.source_labels)
             && binding.source_namespace.as_ref().is_none_or(|name| self.scope.is_in(name))
     }
 
     /// The same for a rule without matches.
     pub(super) fn is_bound_without_match(&self, route: &Route, place: Place<'_>) -> bool {
-        route.gateways.iter().any(|name| **name == *place.gateway())
+        route.is_at(place.gateway())
     }
 
     /// Whether any rule of a VirtualService applies at this place.

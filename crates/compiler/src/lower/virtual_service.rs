@@ -34,6 +34,7 @@ impl Lowering<'_> {
             self.warn(Code::NoEffect, "spec", "only a delegating VirtualService could use this one, and delegates are not honoured yet");
             return Vec::new();
         }
+        self.warn_of_unlisted_gateways(spec, &gateways);
         let http = spec.http.iter().enumerate().filter_map(|(at, rule)| self.http_rule(at, rule));
         let http = http.collect();
         let tls = spec.tls.iter().enumerate().map(|(at, rule)| self.tls_rule(at, rule)).collect();
@@ -63,6 +64,33 @@ impl Lowering<'_> {
             }
         };
         names.iter().map(full).collect()
+    }
+
+    /// Matches that name gateways at which the object does not count.
+    fn warn_of_unlisted_gateways(&mut self, spec: &VirtualService, gateways: &[Arc<str>]) {
+        let http =
+            spec.http.iter().map(|rule| rule.r#match.iter().map(|it| &it.gateways).collect());
+        let tls = spec.tls.iter().map(|rule| rule.r#match.iter().map(|it| &it.gateways).collect());
+        let tcp = spec.tcp.iter().map(|rule| rule.r#match.iter().map(|it| &it.gateways).collect());
+        let kinds: [(&str, Vec<Vec<&Vec<String>>>); 3] =
+            [("http", http.collect()), ("tls", tls.collect()), ("tcp", tcp.collect())];
+        for (kind, rules) in &kinds {
+            for (at, matches) in rules.iter().enumerate() {
+                for (which, names) in matches.iter().enumerate() {
+                    let field = format!("spec.{kind}[{at}].match[{which}].gateways");
+                    self.warn_of_unlisted(&field, names, gateways);
+                }
+            }
+        }
+    }
+
+    fn warn_of_unlisted(&mut self, field: &str, names: &[String], listed: &[Arc<str>]) {
+        for (at, name) in self.gateway_names(names).iter().enumerate() {
+            if !listed.contains(name) {
+                let message = format!("no effect: `spec.gateways` does not name {name}");
+                self.warn(Code::NoEffect, &format!("{field}[{at}]"), message);
+            }
+        }
     }
 
     fn binding(

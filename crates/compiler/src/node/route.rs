@@ -24,11 +24,14 @@ pub(crate) struct Route {
 }
 
 impl Route {
+    /// Whether it counts at a gateway at all: matches may leave gateways of the object's list out, never add
+    /// one (Istio finds a VirtualService by its own list).
+    pub fn is_at(&self, gateway: &str) -> bool {
+        self.gateways.iter().any(|name| **name == *gateway)
+    }
+
     pub fn for_mesh(&self) -> bool {
-        self.gateways.iter().any(|gateway| &**gateway == MESH_GATEWAY)
-            || self
-                .bindings()
-                .any(|binding| binding.gateways.iter().any(|gateway| &**gateway == MESH_GATEWAY))
+        self.is_at(MESH_GATEWAY)
     }
 
     /// Where its rules send to.
@@ -50,7 +53,7 @@ impl Route {
 /// For whom a match counts.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Binding {
-    /// Not empty: instead of the object's own list, and nothing else is looked at.
+    /// Not empty: at these of the object's own list, and nothing else is looked at.
     pub gateways: Arc<[Arc<str>]>,
     pub source_labels: Labels,
     pub source_namespace: Option<Arc<str>>,

@@ -116,6 +116,36 @@ fn matches_for_other_ports_and_gateways_are_left_out() {
 }
 
 #[test]
+fn matches_add_no_gateway_to_the_list_of_the_object() {
+    let match_of = |gateways: &str| {
+        let rule = format!(
+            "match: [{{gateways: [{gateways}], uri: {{prefix: /x}}}}], route: [{{destination: {{host: web}}}}]"
+        );
+        format!("[{{{rule}}}, {{route: [{{destination: {{host: api}}}}]}}]")
+    };
+    for (gateways, matched, at_gateway, warned) in [
+        ("gateways: [gw], ", "gw", &["[/x] -> web.shop:80", "[] -> api.shop:80"][..], None),
+        ("gateways: [gw], ", "mesh", &["[] -> api.shop:80"], Some("mesh")),
+        ("gateways: [mesh], ", "shop/gw", &[], Some("shop/gw")),
+        ("", "gw", &[], Some("shop/gw")),
+    ] {
+        let spec = format!("{{hosts: [a.com], {gateways}http: {}}}", match_of(matched));
+        let server = "[{port: {number: 80, name: http, protocol: HTTP}, hosts: [a.com]}]";
+        let mut mesh = Mesh::new(&(SERVICES.to_owned() + &gateway("gw", OLD, server)));
+        let changes = mesh.apply(&route("r", OLD, &spec));
+        let seen = front(&mut mesh);
+        let routes = mesh.gateway_routes(&seen, "80/http/a.com");
+        let made = routes.map(|routes| short(&routes)).unwrap_or_default();
+        assert_eq!(made, at_gateway, "{spec}");
+        let expected =
+            warned.map(|name| format!("no effect: `spec.gateways` does not name {name}"));
+        let found =
+            changes.diagnostics.iter().find(|it| it.field == "spec.http[0].match[0].gateways[0]");
+        assert_eq!(found.map(|it| it.message.clone()), expected, "{spec}");
+    }
+}
+
+#[test]
 fn tls_servers_have_tables_and_secrets_of_their_own() {
     let servers = "[{port: {number: 443, name: https, protocol: HTTPS}, hosts: [a.com], tls: {mode: SIMPLE, credentialName: a-cert, minProtocolVersion: TLSV1_3}},
       {port: {number: 443, name: mutual, protocol: HTTPS}, hosts: [b.com], tls: {mode: MUTUAL, credentialName: b-cert}},
