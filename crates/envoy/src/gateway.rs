@@ -19,7 +19,7 @@ use lateen_mesh::v1::{self, GatewayProtocol};
 use self::chains::Chains;
 use crate::filter::{Authorization, Destined, access_log_problems, listener_log};
 use crate::lowering::{Context, Output};
-use crate::message::{any, millis, socket_address};
+use crate::message::{any, millis, put_everywhere, socket_address};
 use crate::{Capture, Kind, names};
 
 /// The listener of `gateway/<port>`. `local_base`: local mode's first address of the workload.
@@ -33,11 +33,9 @@ pub(crate) fn lower(
     let Ok(port) = u16::try_from(listener.port) else {
         return out.problem(objects, None, format!("{} is no port", listener.port));
     };
-    let (bind, socket_port, destined) = match (context.placement.capture, local_base) {
-        (Capture::Redirect, _) => (Ipv4Addr::UNSPECIFIED, port, Destined::Dialled),
-        (Capture::Local, Some(base)) => {
-            (address(base, SIDECAR), shift_port(port), Destined::Port(port))
-        }
+    let (bind, destined) = match (context.placement.capture, local_base) {
+        (Capture::Redirect, _) => (None, Destined::Dialled),
+        (Capture::Local, Some(base)) => (Some(address(base, SIDECAR)), Destined::Port(port)),
         (Capture::Local, None) => return,
     };
     for problem in context.settings.access_log.iter().flat_map(access_log_problems) {
@@ -51,9 +49,9 @@ pub(crate) fn lower(
         return;
     }
     let name = names::listener(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port);
-    let message = Listener {
+    let mut message = Listener {
         name: name.clone(),
-        address: Some(socket_address(bind.into(), socket_port)),
+        address: bind.map(|address| socket_address(address.into(), shift_port(port))),
         traffic_direction: TrafficDirection::Outbound.into(),
         filter_chains: chains,
         listener_filters: servers.inspectors(),
@@ -65,6 +63,9 @@ pub(crate) fn lower(
         access_log: listener_log(context),
         ..Listener::default()
     };
+    if bind.is_none() {
+        put_everywhere(&mut message, context.placement, port);
+    }
     out.put(Kind::Listener, name, &message);
 }
 

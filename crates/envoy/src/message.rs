@@ -4,10 +4,13 @@ use envoy_types::pb::envoy::config::core::v3::{
     Address, CidrRange, ConfigSource, SocketAddress, address, config_source, socket_address,
 };
 use envoy_types::pb::envoy::config::core::v3::{AggregatedConfigSource, ApiVersion};
+use envoy_types::pb::envoy::config::listener::v3::{AdditionalAddress, Listener};
 use envoy_types::pb::google::protobuf::{Any, Duration, UInt32Value};
 use lateen_mesh::address::Block;
 use prost::{Message, Name};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use crate::Placement;
 
 /// A message as `Any`.
 pub(crate) fn any<M: Message + Name>(message: &M) -> Any {
@@ -33,6 +36,18 @@ pub(crate) fn socket_address(address: IpAddr, port: u16) -> Address {
             port_specifier: Some(socket_address::PortSpecifier::PortValue(port.into())),
             ..SocketAddress::default()
         })),
+    }
+}
+
+/// Sets where a listener is that is at every address of its proxy (Istio's dual stack: the socket of IPv4
+/// gives it its name, IPv6 has one of its own).
+pub(crate) fn put_everywhere(listener: &mut Listener, placement: Placement, port: u16) {
+    listener.address = Some(socket_address(Ipv4Addr::UNSPECIFIED.into(), port));
+    if placement.ipv6 {
+        listener.additional_addresses = vec![AdditionalAddress {
+            address: Some(socket_address(Ipv6Addr::UNSPECIFIED.into(), port)),
+            ..AdditionalAddress::default()
+        }];
     }
 }
 

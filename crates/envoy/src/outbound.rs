@@ -17,7 +17,7 @@ use lateen_mesh::local;
 use crate::Kind;
 use crate::filter::{Place, listener_log, tcp_proxy};
 use crate::lowering::{Context, Output};
-use crate::message::{socket_address, uint32};
+use crate::message::{put_everywhere, socket_address, uint32};
 use crate::names;
 
 mod chains;
@@ -49,9 +49,8 @@ pub(crate) fn virtual_outbound(context: &Context<'_>, out: &mut Output) {
     } else {
         names::BLACK_HOLE_CLUSTER
     };
-    let listener = Listener {
+    let mut listener = Listener {
         name: names::VIRTUAL_OUTBOUND.to_owned(),
-        address: Some(socket_address(Ipv4Addr::UNSPECIFIED.into(), names::OUTBOUND_PORT)),
         use_original_dst: Some(BoolValue { value: true }),
         traffic_direction: TrafficDirection::Outbound.into(),
         filter_chains: vec![
@@ -66,6 +65,7 @@ pub(crate) fn virtual_outbound(context: &Context<'_>, out: &mut Output) {
         max_connections_to_accept_per_socket_event: Some(uint32(1)),
         ..Listener::default()
     };
+    put_everywhere(&mut listener, context.placement, names::OUTBOUND_PORT);
     out.put(Kind::Listener, names::VIRTUAL_OUTBOUND, &listener);
 }
 
@@ -132,7 +132,11 @@ fn put(
 ) {
     let mut listener = chains.into_listener();
     listener.name = name.to_owned();
-    listener.address = Some(socket_address(address, port));
+    if address.is_unspecified() {
+        put_everywhere(&mut listener, context.placement, port);
+    } else {
+        listener.address = Some(socket_address(address, port));
+    }
     listener.bind_to_port = (!bind).then_some(BoolValue { value: false });
     listener.traffic_direction = TrafficDirection::Outbound.into();
     listener.access_log = listener_log(context);

@@ -36,6 +36,8 @@ pub struct Placement {
     pub part: Part,
     /// How connections come to it.
     pub capture: Capture,
+    /// Its workload has an IPv6 address, so that it listens on addresses of both families.
+    pub ipv6: bool,
     /// Our agent stands beside Envoy: its environment has the peer metadata of the workload.
     pub agent: bool,
     /// Access logs also go to the agent, which makes Istio's metrics from them.

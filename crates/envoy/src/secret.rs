@@ -100,6 +100,7 @@ mod tests {
             role: Role::Gateway,
             part: Part::Scope,
             capture: Capture::Redirect,
+            ipv6: false,
             agent: false,
             telemetry: false,
         });

@@ -36,6 +36,7 @@ fn placements(local: bool) -> [Placement; 2] {
         role: lateen_envoy::Role::Sidecar,
         part,
         capture: if local { Capture::Local } else { Capture::Redirect },
+        ipv6: !local,
         agent: true,
         telemetry: true,
     })

@@ -35,6 +35,7 @@ fn lowering() -> Lowering {
         role: lateen_envoy::Role::Sidecar,
         part: Part::Scope,
         capture: Capture::Redirect,
+        ipv6: false,
         agent: true,
         telemetry: false,
     });

@@ -44,6 +44,7 @@ fn lower(compiler: &mut Compiler, client: &Client, local: bool) -> [Lowering; 2]
             },
             part,
             capture: if local { Capture::Local } else { Capture::Redirect },
+            ipv6: !local,
             agent: true,
             telemetry: true,
         });

@@ -146,6 +146,7 @@ fn lower(compiler: &mut Compiler, client: &Client, local: bool) -> anyhow::Resul
             },
             part,
             capture: if local { Capture::Local } else { Capture::Redirect },
+            ipv6: !local,
             agent: true,
             telemetry: true,
         });

@@ -430,8 +430,9 @@ fn pods_with_ipv6_alone_are_served_by_the_native_proxy() -> anyhow::Result<()> {
 }
 
 #[test]
-fn the_agents_own_ports_are_there_in_pods_with_ipv6_alone() -> anyhow::Result<()> {
+fn pods_with_ipv6_alone_are_served_by_envoy() -> anyhow::Result<()> {
     let Some(bed) = Bed::make(Kind { ipv6: true, ..ENVOY })? else { return Ok(()) };
+    served(&bed, "127.0.0.6")?;
     own_ports(&bed)
 }
 

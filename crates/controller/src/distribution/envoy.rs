@@ -17,6 +17,8 @@ mod search;
 mod session;
 mod table;
 
+use std::net::IpAddr;
+
 use lateen_compiler::{Client, Compiler, Role, ScopeId};
 use lateen_envoy::{Capture, Kind, Part, Placement, Problem};
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -209,8 +211,9 @@ fn key(scope: ScopeId, client: &Client, beside: Beside, is_local: bool, part: Pa
         Role::Gateway => lateen_envoy::Role::Gateway,
     };
     let capture = if is_local { Capture::Local } else { Capture::Redirect };
+    let ipv6 = client.addresses.iter().any(IpAddr::is_ipv6);
     let Beside { agent, telemetry } = beside;
     let workload =
         (part == Part::Workload).then(|| (client.namespace.clone(), client.name.clone()));
-    Key { scope, placement: Placement { role, part, capture, agent, telemetry }, workload }
+    Key { scope, placement: Placement { role, part, capture, ipv6, agent, telemetry }, workload }
 }

@@ -21,7 +21,7 @@ use super::{Carries, Port, Workload, mode};
 use crate::Kind;
 use crate::filter::{Destined, Place, listener_log, tcp_proxy};
 use crate::lowering::Output;
-use crate::message::{any, millis, socket_address, uint32};
+use crate::message::{any, millis, put_everywhere, socket_address, uint32};
 use crate::names::{self, INBOUND_PORT};
 
 /// `virtualInbound`: everything that iptables captured on its way to the workload.
@@ -54,13 +54,13 @@ pub(super) fn virtual_inbound(
         None,
     )];
     filters.extend(inspectors(inbound, ports));
-    let listener = Listener {
+    let mut listener = Listener {
         name: names::VIRTUAL_INBOUND.to_owned(),
-        address: Some(socket_address(Ipv4Addr::UNSPECIFIED.into(), INBOUND_PORT)),
         filter_chains: chains,
         listener_filters: filters,
         ..common(workload)
     };
+    put_everywhere(&mut listener, workload.context.placement, INBOUND_PORT);
     out.put(Kind::Listener, names::VIRTUAL_INBOUND, &listener);
 }
 

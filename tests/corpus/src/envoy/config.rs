@@ -55,6 +55,7 @@ impl<'a> Builder<'a> {
             role: Role::Sidecar,
             part: Part::Workload,
             capture: Capture::Redirect,
+            ipv6: false,
             agent: false,
             telemetry: false,
         });

@@ -44,6 +44,7 @@ fn part(part: Part) -> Lowered {
         role: Role::Sidecar,
         part,
         capture: Capture::Redirect,
+        ipv6: false,
         agent: false,
         telemetry: false,
     };
