@@ -1,5 +1,6 @@
 //! The body of an answer on its way to the client.
 
+use std::fmt;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
@@ -22,6 +23,8 @@ pub struct Answer(Kind);
 enum Kind {
     Fixed(Bytes),
     Relayed(Box<Relayed>),
+    /// The client is gone.
+    Nobody,
 }
 
 /// A response's body that streams through, and what must be done when it ends.
@@ -33,12 +36,38 @@ pub(super) struct Relayed {
     /// For the whole exchange, to the end of the body.
     pub(super) deadline: Option<Deadline>,
     pub(super) ongoing: Option<Ongoing>,
+    pub(super) broken: Option<Broken>,
+}
+
+/// A body that broke off: what came before is written before the client is cut off, which makes a codec
+/// forget what it still holds.
+pub(super) struct Broken {
+    error: StreamError,
+    written: Pin<Box<dyn Future<Output = ()>>>,
+}
+
+impl fmt::Debug for Broken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.error.fmt(f)
+    }
+}
+
+impl Broken {
+    /// The codec writes when the body has nothing more to give, in the turn of its connection.
+    fn new(error: StreamError) -> Self {
+        Self { error, written: Box::pin(tokio::task::yield_now()) }
+    }
 }
 
 impl Answer {
     /// A body that is there already.
     pub(super) fn fixed(body: Bytes) -> Self {
         Self(Kind::Fixed(body))
+    }
+
+    /// No answer at all: the exchange ends with its connection or its stream.
+    pub(super) fn nobody() -> Self {
+        Self(Kind::Nobody)
     }
 
     /// A body that streams from an endpoint.
@@ -63,20 +92,22 @@ impl Body for Answer {
             Kind::Fixed(body) if body.is_empty() => Poll::Ready(None),
             Kind::Fixed(body) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(body))))),
             Kind::Relayed(relayed) => relayed.poll_frame(cx),
+            Kind::Nobody => Poll::Ready(Some(Err(StreamError::Abandoned))),
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match &self.0 {
             Kind::Fixed(body) => body.is_empty(),
-            Kind::Relayed(relayed) => relayed.ongoing.is_none(),
+            Kind::Relayed(relayed) => relayed.ongoing.is_none() && relayed.broken.is_none(),
+            Kind::Nobody => false,
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.0 {
             Kind::Fixed(body) => SizeHint::with_exact(body.len() as u64),
-            Kind::Relayed(_) => SizeHint::default(),
+            Kind::Relayed(_) | Kind::Nobody => SizeHint::default(),
         }
     }
 }
@@ -86,18 +117,22 @@ impl Relayed {
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, StreamError>>> {
+        if let Some(broken) = &mut self.broken {
+            ready!(broken.written.as_mut().poll(cx));
+            return Poll::Ready(Some(Err(broken.error)));
+        }
         let Some(ongoing) = &mut self.ongoing else { return Poll::Ready(None) };
         if let Some(deadline) = &mut self.deadline
             && deadline.poll(cx).is_ready()
         {
-            return Poll::Ready(Some(Err(self.fail(StreamError::TimedOut))));
+            return self.fail(StreamError::TimedOut, cx);
         }
         match ready!(self.body.poll_frame(cx)) {
             None => {
                 self.complete();
                 Poll::Ready(None)
             }
-            Some(Err(error)) => Poll::Ready(Some(Err(self.fail(error)))),
+            Some(Err(error)) => self.fail(error, cx),
             Some(Ok(frame)) => {
                 if let Some(data) = frame.data_ref() {
                     ongoing.bytes_sent += data.len() as u64;
@@ -130,12 +165,20 @@ impl Relayed {
         }
     }
 
-    fn fail(&mut self, error: StreamError) -> StreamError {
+    fn fail(
+        &mut self,
+        error: StreamError,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, StreamError>>> {
         self.lease = None;
         if let Some(mut ongoing) = self.ongoing.take() {
             ongoing.fail(match error {
                 StreamError::TimedOut => Reason::TimedOutMidway,
                 StreamError::Reset(_) => Reason::UpstreamResetMidway,
+                // An HTTP/1 message says where it ends: ending before that breaks its rules.
+                StreamError::Lost if matches!(self.body, Incoming::Http1(_)) => {
+                    Reason::UpstreamTruncated
+                }
                 StreamError::Protocol | StreamError::Lost | StreamError::Abandoned => {
                     Reason::UpstreamClosedMidway
                 }
@@ -145,6 +188,7 @@ impl Relayed {
             }
             ongoing.finish();
         }
-        error
+        self.broken = Some(Broken::new(error));
+        self.poll_frame(cx)
     }
 }

@@ -46,6 +46,11 @@ pub(super) fn reply(exchange: InProgress, reply: Reply) -> Response<Answer> {
 
 /// Answers with a refusal.
 pub(super) fn refuse(mut exchange: InProgress, refusal: &Refusal) -> Response<Answer> {
+    if matches!(refusal.reason, Reason::DownstreamClosed | Reason::DownstreamReset) {
+        exchange.ongoing.fail(refusal.reason);
+        exchange.ongoing.finish();
+        return Response::new(Answer::nobody());
+    }
     let grpc = exchange.ongoing.grpc;
     let mut response = refusal.answer(grpc, exchange.ongoing.attempts > 1);
     if grpc {
@@ -159,6 +164,7 @@ fn stream(mut exchange: InProgress, streamed: Streamed) -> Response<Answer> {
         lease: Some(lease),
         deadline,
         ongoing: Some(exchange.ongoing),
+        broken: None,
     };
     Response::from_parts(head, Answer::relayed(relayed))
 }

@@ -205,6 +205,13 @@ registry! {
         side: Upstream, reached: Yes, flags: UPSTREAM_CONNECTION_TERMINATION, status: None,
         text: Text::ResetMidway("connection termination"),
     }
+    /// The endpoint ended an HTTP/1 response before it was complete.
+    UpstreamTruncated = "upstream_truncated" {
+        advice: "The response was cut off: look for a crash or a time limit in the application, or for \
+                 a `content-length` that says too much.",
+        side: Upstream, reached: Yes, flags: UPSTREAM_PROTOCOL_ERROR, status: None,
+        text: Text::ResetMidway("protocol error"),
+    }
     /// The endpoint reset the stream after the response had begun.
     UpstreamResetMidway = "upstream_reset_midway" {
         advice: "The response was cut off: look at the application's log.",
