@@ -309,6 +309,12 @@ impl Spec {
 }
 
 impl GatewayPort {
+    /// Whether any server takes a connection: Istio listens on no other port.
+    pub(crate) fn is_open(&self) -> bool {
+        let mut servers = self.spec.servers.iter().zip(&self.servers);
+        servers.any(|(server, hosts)| server.takes_any(hosts))
+    }
+
     /// Joins the tables; those that are not there are left out (and were refused before).
     pub(crate) fn join<'t>(
         spec: Arc<Spec>,

@@ -117,7 +117,8 @@ impl Plan {
     /// Ports that the gateway opens.
     #[must_use]
     pub fn gateway_ports(&self) -> Vec<u16> {
-        let mut ports: Vec<_> = self.gateway.keys().copied().collect();
+        let open = self.gateway.iter().filter(|(_, port)| port.is_open());
+        let mut ports: Vec<_> = open.map(|(number, _)| *number).collect();
         ports.sort_unstable();
         ports
     }

@@ -93,6 +93,12 @@ impl Server {
         Some(own)
     }
 
+    /// Whether it takes any connection; TLS that is passed through has no answer of its own.
+    pub(super) fn takes_any(&self, hosts: &VirtualHosts) -> bool {
+        self.protocol != GatewayProtocol::TlsPassthrough
+            || hosts.in_order.iter().flat_map(|it| &it.tls).any(|rule| rule.is_for(self.number))
+    }
+
     /// The first rule, or for bytes that are passed through the best fitting one.
     pub(super) fn rule<'p>(
         &self,

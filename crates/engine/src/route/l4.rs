@@ -67,6 +67,12 @@ impl L4Rule {
             .max_by_key(|pattern| (!pattern.is_empty() && !pattern.starts_with('*'), pattern.len()))
     }
 
+    /// Whether it may match connections that come in on this port.
+    pub(crate) fn is_for(&self, port: u16) -> bool {
+        self.matches.is_empty()
+            || self.matches.iter().any(|matched| matched.port == 0 || matched.port == port)
+    }
+
     /// Whether it matches a connection to this address that came in on this listener's port.
     pub(crate) fn matches(&self, destination: SocketAddr, port: u16, sni: Option<&str>) -> bool {
         self.matches.is_empty()

@@ -153,6 +153,21 @@ fn server_names_choose_the_server() {
 }
 
 #[test]
+fn a_port_is_open_where_a_server_takes_anything() {
+    use GatewayProtocol::{Https, Tcp, TlsPassthrough, TlsTerminated};
+    let own = |protocol| server("own", protocol, &["*"], &["a.ext"]);
+    let of = |servers, tables: &[(&str, v1::Routes)]| gateway(8443, servers, &[], tables).plan();
+    for protocol in [Https, TlsTerminated, Tcp] {
+        let plan = of(vec![own(protocol)], &[("own", http_table("a.ext"))]);
+        assert_eq!(plan.gateway_ports(), [8443], "{protocol:?}");
+    }
+    let routed = of(vec![own(TlsPassthrough)], &[("own", tls_table("a.ext", &["a.ext"]))]);
+    assert_eq!(routed.gateway_ports(), [8443]);
+    let unused = of(vec![own(TlsPassthrough)], &[("own", http_table("a.ext"))]);
+    assert!(unused.gateway_ports().is_empty() && unused.gateway(8443).is_some());
+}
+
+#[test]
 fn nobody_takes_an_unknown_server_name() {
     let one = server("one", GatewayProtocol::Https, &["one.ext"], &[]);
     let plan = gateway(8443, vec![one], &[], &[]).plan();

@@ -25,6 +25,15 @@ fn plan(resources: Vec<(&str, Body)>) -> Arc<Plan> {
     Resources::new().apply(&cut).unwrap()
 }
 
+fn open_gateway(port: u16) -> v1::GatewayListener {
+    let server = v1::GatewayServer {
+        protocol: v1::GatewayProtocol::Http.into(),
+        number: port.into(),
+        ..v1::GatewayServer::default()
+    };
+    v1::GatewayListener { port: port.into(), servers: vec![server], http_routes: Vec::new() }
+}
+
 #[test]
 fn own_ports_are_on_every_address_of_either_family() {
     let listener = bind_everywhere(0).unwrap();
@@ -65,7 +74,7 @@ fn local_mode_listens_on_the_workloads_own_addresses() {
         ],
         ..v1::DirectorySlice::default()
     };
-    let gateway = v1::GatewayListener { port: 8443, ..v1::GatewayListener::default() };
+    let gateway = open_gateway(8443);
     let plan = plan(vec![
         ("inbound/shop/app", Body::Inbound(inbound)),
         ("directory/shop/0", Body::Directory(directory)),
@@ -126,7 +135,7 @@ fn a_pod_listens_where_its_traffic_is_captured_or_where_its_gateway_is() {
             ("[::]:15006".to_owned(), Direction::Inbound, Capture::Transparent),
         ]
     );
-    let gateway = v1::GatewayListener { port: 8443, ..v1::GatewayListener::default() };
+    let gateway = open_gateway(8443);
     let gateway = plan(vec![
         ("inbound/shop/app", inbound(&["10.0.0.1"])),
         ("gateway/8443", Body::Gateway(gateway)),
