@@ -5,7 +5,9 @@ use envoy_types::pb::envoy::config::route::v3::{
     DirectResponseAction, Route, RouteConfiguration, RouteMatch, Vhds, VirtualHost, route,
     route_match, virtual_host,
 };
-use envoy_types::pb::google::protobuf::{BoolValue, Struct, UInt32Value, Value, value};
+use envoy_types::pb::google::protobuf::{
+    BoolValue, Struct, UInt32Value, UInt64Value, Value, value,
+};
 use lateen_mesh::name::Name;
 use lateen_mesh::v1::{self, GatewayProtocol};
 
@@ -216,6 +218,10 @@ impl At<'_> {
     }
 }
 
+/// Bytes of a request's body that are kept for another attempt: what Envoy keeps over HTTP/1, also where it
+/// would keep a whole window of HTTP/2 (16 MiB).
+const REPLAY_LIMIT: u64 = 1024 * 1024;
+
 /// The virtual host of a table, without its names. A table that is not there is answered with 503.
 fn made(context: &Context<'_>, at: At<'_>, out: &mut Output) -> VirtualHost {
     let Some(table) = context.model.routes(at.name) else {
@@ -234,6 +240,7 @@ fn made(context: &Context<'_>, at: At<'_>, out: &mut Output) -> VirtualHost {
         routes,
         require_tls: require_tls.into(),
         include_request_attempt_count: true,
+        request_body_buffer_limit: Some(UInt64Value { value: REPLAY_LIMIT }),
         ..VirtualHost::default()
     }
 }

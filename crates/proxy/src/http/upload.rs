@@ -21,8 +21,8 @@ use smallvec::SmallVec;
 use super::exchange::{Incoming, StreamError};
 use crate::telemetry::MessageCounter;
 
-/// Bytes of a request's body that are kept for another attempt.
-pub const REPLAY_LIMIT: usize = 64 * 1024;
+/// Bytes of a request's body that are kept for another attempt: Envoy's default limit.
+pub const REPLAY_LIMIT: usize = 1024 * 1024;
 
 /// A request's body, shared by the attempts to deliver it.
 #[derive(Debug)]
