@@ -18,4 +18,4 @@ pub use client::ClientConfigs;
 pub use gateway::{GatewayConfigs, NoConfig};
 pub use handshake::{AcceptError, accept};
 pub use inbound::MeshServer;
-pub(crate) use names::is_unexpected_name;
+pub(crate) use names::unexpected_name;

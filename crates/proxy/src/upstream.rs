@@ -16,7 +16,7 @@ use tokio_rustls::TlsConnector;
 
 use crate::connection::{ClientIo, Transport};
 use crate::dns::{Resolver, Unresolved};
-use crate::tls::{ClientConfigs, is_unexpected_name};
+use crate::tls::{ClientConfigs, unexpected_name};
 use lateen_mesh::local::{is_in_mesh, shift_address};
 
 /// Where to dial and how.
@@ -275,9 +275,9 @@ fn handshake_failed(error: io::Error) -> DialError {
     let Some(tls) = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) else {
         return DialError::Io(error);
     };
-    match IdentityRefused::find(tls) {
-        Some(refused) => DialError::Identity(refused.to_string()),
-        None if is_unexpected_name(tls) => DialError::Identity(tls.to_string()),
+    let refused = IdentityRefused::find(tls).map(ToString::to_string);
+    match refused.or_else(|| unexpected_name(tls)) {
+        Some(why) => DialError::Identity(why),
         None => DialError::Tls(tls.to_string()),
     }
 }

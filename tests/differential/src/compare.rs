@@ -247,6 +247,7 @@ impl Compare<'_> {
         let circumstances = log::Circumstances {
             unseen: left.attempts() + right.attempts() == 0,
             tls: self.exchange.tls.is_some(),
+            http2: self.exchange.bytes.is_none() && self.exchange.http == HttpVersion::Http2,
         };
         let mut differences = Vec::new();
         log::compare(circumstances, &left.log, &right.log, &mut differences);

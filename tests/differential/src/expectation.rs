@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
+use std::iter;
 use std::time::Duration;
 
 use crate::compare::{Between, Finding, log, statistics};
@@ -25,7 +26,9 @@ pub fn of_exchange(exchange: &Exchange, engine: Engine, exchanged: &Exchanged) -
         let mut check = Check { exchange, engine, at: (request, 0), findings: &mut findings };
         for (time, observed) in times.iter().enumerate() {
             check.at.1 = time;
-            check.observed(expect, observed);
+            for expect in iter::once(expect).chain(expect.alone(engine)) {
+                check.observed(expect, observed);
+            }
         }
         check.distribution(expect, times);
         check.turns(expect, times);
@@ -137,6 +140,7 @@ impl Check<'_> {
         self.equal("seen sni", expect.sni.as_ref(), &seen.sni);
         self.equal("seen peer", expect.peer.as_ref(), &seen.peer);
         self.headers("seen header", &expect.headers, &seen.headers);
+        self.headers("seen trailer", &expect.trailers, &seen.trailers);
     }
 
     fn log(&mut self, expect: &Expect, observed: &Observed) {

@@ -9,6 +9,8 @@ use std::net::{IpAddr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
+use crate::side::protocol::Engine;
+
 pub mod field;
 pub mod load;
 mod span;
@@ -329,6 +331,23 @@ pub struct Expect {
     /// The shortest and the longest time until the end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub takes: Option<(Span, Span)>,
+    /// What must be seen on the native side beside the rest: for what differs deliberately.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub native: Option<Box<Expect>>,
+    /// The same on Envoy's side.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub envoy: Option<Box<Expect>>,
+}
+
+impl Expect {
+    /// What must be seen on one side alone.
+    #[must_use]
+    pub fn alone(&self, engine: Engine) -> Option<&Self> {
+        match engine {
+            Engine::Native => self.native.as_deref(),
+            Engine::Envoy => self.envoy.as_deref(),
+        }
+    }
 }
 
 /// What the last backend saw.
@@ -347,6 +366,9 @@ pub struct Seen {
     /// Headers.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub headers: BTreeMap<String, Wanted>,
+    /// Trailers.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub trailers: BTreeMap<String, Wanted>,
     /// The body.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub body: Option<String>,

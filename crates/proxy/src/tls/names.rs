@@ -69,16 +69,17 @@ fn no_expected_name(expected: &Arc<[Arc<str>]>) -> Error {
     Error::InvalidCertificate(CertificateError::Other(OtherError(Arc::new(error))))
 }
 
-/// Whether a handshake failed because of [`NoExpectedName`].
-pub(crate) fn is_unexpected_name(error: &Error) -> bool {
+/// Why a handshake failed, where the certificate has another name than was expected.
+pub(crate) fn unexpected_name(error: &Error) -> Option<String> {
     match error {
         Error::InvalidCertificate(
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
-        ) => true,
+        ) => Some(error.to_string()),
+        // rustls shows what it does not know as Rust does, not in its own words.
         Error::InvalidCertificate(CertificateError::Other(OtherError(inner))) => {
-            inner.is::<NoExpectedName>()
+            inner.is::<NoExpectedName>().then(|| inner.to_string())
         }
-        _ => false,
+        _ => None,
     }
 }
 

@@ -86,7 +86,20 @@ fn attempt(bed: &mut Bed, scenario: &Scenario, first: Engine, declared: &[Differ
         findings: vec![Finding::of_side(first, &error)],
         ..Outcome::default()
     });
+    let mut mended = Vec::new();
+    if outcome.ran.len() > 1 {
+        for entry in declared {
+            let abouts = entry.mended(&scenario.name, &outcome.findings);
+            mended.extend(abouts.map(|about| {
+                Finding::complaint(format!(
+                    "docs/differences.md, {}: `{about}` does not differ",
+                    entry.title
+                ))
+            }));
+        }
+    }
     outcome.findings.retain(|finding| !is_declared(declared, &scenario.name, finding));
+    outcome.findings.extend(mended);
     outcome
 }
 

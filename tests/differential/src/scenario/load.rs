@@ -119,6 +119,16 @@ fn check(exchange: &Exchange) -> anyhow::Result<()> {
 
 fn expectation(expect: &Expect, times: u32, chance: bool) -> anyhow::Result<()> {
     ensure!(times > 0, "`times` is at least 1");
+    for alone in expect.native.iter().chain(&expect.envoy) {
+        ensure!(
+            alone.distribution.is_empty() && alone.turns.is_none(),
+            "`distribution` and `turns` hold for both sides"
+        );
+        ensure!(
+            alone.native.is_none() && alone.envoy.is_none(),
+            "what is expected of one side stands within `expect`"
+        );
+    }
     if !expect.distribution.is_empty() {
         ensure!(chance && times > 1, "a `distribution` needs `chance: true` and `times`");
         ensure!(
