@@ -136,9 +136,15 @@ impl Plans {
     /// A plan that never changes, without a control plane: for tests of what stands on it.
     #[must_use]
     pub fn fixed(plan: Arc<Plan>) -> Self {
-        let (plans, _) = Self::new();
+        Self::asking(plan).0
+    }
+
+    /// The same, and where the entries whose details are asked for come out.
+    #[must_use]
+    pub fn asking(plan: Arc<Plan>) -> (Self, mpsc::Receiver<String>) {
+        let (plans, wanted) = Self::new();
         plans.swap(plan);
-        plans
+        (plans, wanted)
     }
 
     /// Like [`Plans::fixed`], with what it was compiled from.

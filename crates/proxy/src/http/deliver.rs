@@ -38,7 +38,12 @@ pub(super) async fn deliver(
     exchange: &mut InProgress,
     delivery: Delivery<'_>,
 ) -> Result<Reply, Refusal> {
-    let began = exchange.ongoing.began;
+    // As in Envoy, whose router is not reached before: what came before, such as waiting for the details
+    // of a destination, takes nothing of the application's time.
+    let began = match delivery.timeout {
+        Some(_) => exchange.ctx().clock.now(),
+        None => exchange.ongoing.began,
+    };
     let mut deadline =
         delivery.timeout.map(|timeout| Deadline::new(&exchange.source, timeout, began));
     if delivery.retries.is_some_and(|policy| policy.attempts() > 0) {

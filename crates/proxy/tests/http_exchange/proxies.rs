@@ -107,14 +107,30 @@ pub async fn outbound(plan: Arc<Plan>) -> Proxy {
 
 pub async fn outbound_with(plan: Arc<Plan>, ca: &Ca, settings: Settings) -> Proxy {
     let scope = HttpScope { port: 80, destination: address(DIALLED), hosts: Hosts::Port };
-    start(plan, ca, settings, Direction::Outbound, Entry::Outbound(scope), Taking::Plain).await
+    start(
+        Plans::fixed(plan),
+        ca,
+        settings,
+        Direction::Outbound,
+        Entry::Outbound(scope),
+        Taking::Plain,
+    )
+    .await
+}
+
+/// The same, where the plan is yet to come to what it needs.
+pub async fn outbound_of(plans: Plans) -> Proxy {
+    let scope = HttpScope { port: 80, destination: address(DIALLED), hosts: Hosts::Port };
+    let entry = Entry::Outbound(scope);
+    start(plans, &Ca::new(), settings(), Direction::Outbound, entry, Taking::Plain).await
 }
 
 /// The sidecar of a caller who dialled an address of the shop's, whose protocol is not declared.
 pub async fn sniffed(plan: Arc<Plan>) -> Proxy {
     let hosts = Hosts::Entry(crate::mesh::SHOP.into());
     let entry = Entry::Outbound(HttpScope { port: 80, destination: address(DIALLED), hosts });
-    start(plan, &Ca::new(), settings(), Direction::Outbound, entry, Taking::Plain).await
+    start(Plans::fixed(plan), &Ca::new(), settings(), Direction::Outbound, entry, Taking::Plain)
+        .await
 }
 
 /// A gateway's port 80.
@@ -122,16 +138,18 @@ pub async fn gateway(plan: Arc<Plan>) -> Proxy {
     let scope =
         HttpScope { port: 80, destination: address(DIALLED), hosts: Hosts::GatewayHttp(80) };
     let entry = Entry::Gateway(scope);
-    start(plan, &Ca::new(), settings(), Direction::Gateway, entry, Taking::Plain).await
+    start(Plans::fixed(plan), &Ca::new(), settings(), Direction::Gateway, entry, Taking::Plain)
+        .await
 }
 
 /// The sidecar of an application on `port`.
 pub async fn inbound(plan: Arc<Plan>, ca: &Ca, port: u16, taking: Taking) -> Proxy {
-    start(plan, ca, settings(), Direction::Inbound, Entry::Inbound { port }, taking).await
+    start(Plans::fixed(plan), ca, settings(), Direction::Inbound, Entry::Inbound { port }, taking)
+        .await
 }
 
 async fn start(
-    plan: Arc<Plan>,
+    plans: Plans,
     ca: &Ca,
     settings: Settings,
     direction: Direction,
@@ -159,7 +177,7 @@ async fn start(
     let drain = DrainSignal::default();
     let parts = Parts {
         settings: Arc::new(settings),
-        plans: Plans::fixed(plan),
+        plans,
         mesh_tls: Arc::new(MeshServer::new(&certificate, &trust).expect("TLS")),
         gateway_tls: Arc::new(GatewayConfigs::default()),
         certificate,

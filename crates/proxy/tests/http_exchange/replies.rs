@@ -1,9 +1,12 @@
 //! Answers that the proxy gives itself.
 
+use std::time::Duration;
+
 use lateen_mesh::v1::{self, HttpRule, Protocol, http_rule::Action};
+use lateen_proxy::config::Plans;
 
 use crate::mesh::{Mesh, SHOP};
-use crate::proxies::{DIALLED, outbound, run};
+use crate::proxies::{DIALLED, outbound, outbound_of, run};
 use crate::wire::{Backend, Wire, unused};
 
 fn rule(action: Action) -> HttpRule {
@@ -277,6 +280,24 @@ fn details_that_do_not_come_have_a_reason_of_their_own() {
         let line = proxy.line().await;
         let details = line["response_code_details"].as_str().expect("details");
         assert!(details.starts_with("lateen_"), "neither NR nor passthrough: {details}");
+    });
+}
+
+#[test]
+fn waiting_for_details_takes_nothing_of_the_applications_time() {
+    run(async {
+        let backend =
+            Backend::answering(|_| "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n".to_owned()).await;
+        let rule = HttpRule { timeout_ms: 300, ..HttpRule::default() };
+        let details = Mesh::new().shop(Protocol::Http, &[backend.address], rule).plan();
+        let (plans, mut asked) = Plans::asking(Mesh::new().entry_without_details(SHOP).plan());
+        let proxy = outbound_of(plans.clone()).await;
+        let mut client = Wire::connect(proxy.address).await;
+        client.send(get("/")).await;
+        assert_eq!(asked.recv().await.as_deref(), Some(SHOP));
+        tokio::time::sleep(Duration::from_millis(400)).await;
+        plans.replace(details);
+        assert_eq!(client.message().await.expect("an answer").status(), 200);
     });
 }
 
