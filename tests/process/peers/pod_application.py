@@ -1,12 +1,16 @@
 """An application in a pod, on the address given: HTTP on 8080, which answers with the client's address and
-the identity that the proxy tells, or with metrics under /own-metrics; and TCP on 9090, where it speaks
-first.
+the identity that the proxy tells, with metrics under /own-metrics, or in two pieces some seconds apart under
+/slow; and TCP on 9090, where it speaks first.
 """
 
 import http.server
 import socket
 import sys
 import threading
+import time
+
+# Longer than a proxy that ends serves what is new.
+PAUSE = 7
 
 address = sys.argv[1]
 family = socket.AF_INET6 if ":" in address else socket.AF_INET
@@ -17,6 +21,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_GET(self):
+        if self.path == "/slow":
+            return self.answer_slowly(b"begun ", b"ended ")
         identity = self.headers.get("x-forwarded-client-cert", "-")
         text = f"{self.client_address[0]} {identity}\n"
         if self.path == "/own-metrics":
@@ -27,6 +33,14 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.send_header("content-length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
+
+    def answer_slowly(self, first, second):
+        self.send_response(200)
+        self.send_header("content-length", str(len(first + second)))
+        self.end_headers()
+        self.wfile.write(first)
+        time.sleep(PAUSE)
+        self.wfile.write(second)
 
     def log_message(self, *arguments):
         pass

@@ -4,9 +4,10 @@
 //!
 //! Network namespaces need root. Without it these tests say so and end.
 
+use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -442,8 +443,17 @@ fn transparent_capture_keeps_the_clients_ipv6_address() -> anyhow::Result<()> {
     served(&bed, "10.9.0.1")
 }
 
-/// A pod that ends: what others still send is served for a while, and then its proxy is gone.
+/// A pod that ends: what is in progress comes to its end, what others still send is served for a while, and
+/// then its proxy is gone.
 fn ends_gently(bed: &mut Bed) -> anyhow::Result<()> {
+    let url = format!("http://{}/slow", bed.kind.socket("10.96.0.20", 80));
+    let slowly = ["curl", "-s", "-N", "-m", "20", "-w", "%{http_code}", "-H", "host: server", &url];
+    let mut slow = bed.client().network.command_as(APPLICATION, APPLICATION, &slowly);
+    let mut slow = slow.stdout(Stdio::piped()).spawn()?;
+    let mut answer = slow.stdout.take().context("it is piped")?;
+    let mut begun = [0; 6];
+    answer.read_exact(&mut begun).context("the slow answer does not begin")?;
+
     bed.server().proxy.signal("TERM")?;
     let unready = "http://10.9.0.2:15021/healthz/ready";
     wait::until("the proxy drains", LIMIT, || {
@@ -455,6 +465,10 @@ fn ends_gently(bed: &mut Bed) -> anyhow::Result<()> {
         let answer = bed.ask("10.96.0.20", 80, "server")?;
         anyhow::ensure!(answer.ends_with("200"), "{answer}");
     }
+    let mut rest = String::new();
+    answer.read_to_string(&mut rest)?;
+    slow.wait()?;
+    anyhow::ensure!(rest == "ended 200", "what was in progress came to `{rest}`");
     let status = bed.pods[1].proxy.ended(LIMIT)?;
     anyhow::ensure!(status.success(), "{status}: {}", bed.server().proxy.output());
     bed.pods[1].application.running()

@@ -29,6 +29,11 @@ struct Scene {
 
 impl Scene {
     fn start(workers: &str, controller: &[&str]) -> Self {
+        Self::with(&["--workers", workers], controller)
+    }
+
+    /// `proxy`, `controller`: what they are started with.
+    fn with(proxy: &[&str], controller: &[&str]) -> Self {
         let mut mesh =
             Mesh::start(&[("mesh.yaml", &yaml::mesh("")), ("web.yaml", &web(true, true))])
                 .expect("a mesh");
@@ -43,7 +48,7 @@ impl Scene {
             applications.push(peers::nginx(&mesh, pod, listen).expect("NGINX"));
         }
         for workload in ["test/web-1", "test/web-2", CALLER] {
-            mesh.start_proxy(workload, &["--workers", workers]).expect("a proxy");
+            mesh.start_proxy(workload, proxy).expect("a proxy");
         }
         let scene = Self { mesh, _applications: applications };
         scene.until_served_by("web-1");
@@ -202,9 +207,12 @@ fn a_restart_of_the_control_plane_costs_nothing() {
 
 #[test]
 fn rotating_certificates_cost_nothing() {
-    for workers in WORKERS {
-        let scene = Scene::start(workers, &["--certificate-lifetime", "4s"]);
+    for proxy in [["--workers", "2"], ["--workers", "4"], ["--engine", "envoy"]] {
+        let scene = Scene::with(&proxy, &["--certificate-lifetime", "4s"]);
         costs_nothing("certificates rotate every two seconds", scene.load().finish().unwrap());
+        // Both sides show their first certificate's successors to whom they speak to for the first time.
+        scene.mesh.write("routes.yaml", &routes(&["v2"], &["v1", "v2"])).unwrap();
+        scene.until_served_by("web-2");
     }
 }
 
