@@ -1,7 +1,8 @@
 //! The stock Envoy that tests ask.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use anyhow::Context;
 use serde_json::{Value, json};
@@ -22,6 +23,33 @@ pub fn binary() -> anyhow::Result<PathBuf> {
         .map(|folder| folder.join("envoy"))
         .find(|candidate| candidate.is_file())
         .context("there is no Envoy: run `./test`, which installs one, or set LATEEN_ENVOY")
+}
+
+/// What Envoy has to say against a configuration (`bootstrap`, as protobuf): its errors and warnings, one a
+/// line.
+///
+/// # Errors
+/// When Envoy cannot be asked.
+pub fn complaints(envoy: &Path, bootstrap: &[u8]) -> anyhow::Result<Vec<String>> {
+    let folder = tempfile::tempdir()?;
+    let file = folder.path().join("bootstrap.pb");
+    std::fs::write(&file, bootstrap)?;
+    let output = Command::new(envoy)
+        .args(["--mode", "validate", "-l", "warning", "-c"])
+        .arg(&file)
+        .env("LATEEN_PEER_METADATA", "CgA=")
+        .env("LATEEN_PEER_METADATA_ID", "sidecar~127.0.0.1~a.b~b.svc.cluster.local")
+        .output()
+        .context("cannot start Envoy")?;
+    let said = String::from_utf8_lossy(&output.stderr).into_owned()
+        + &String::from_utf8_lossy(&output.stdout);
+    let is_bad =
+        |line: &&str| ["[warning]", "rror", "[critical]"].iter().any(|it| line.contains(it));
+    let mut complaints: Vec<String> = said.lines().filter(is_bad).map(str::to_owned).collect();
+    if !output.status.success() && complaints.is_empty() {
+        complaints.push(said);
+    }
+    Ok(complaints)
 }
 
 /// Where an Envoy without an agent finds what it needs.

@@ -4,9 +4,10 @@
 //! request is allowed). They go through the compiler, the encoded messages of the native stream and
 //! the calls of the engine that the proxy itself makes. The runner decides nothing: it asks, and
 //! compares what it is told with what the case expects. `authz-envoy` asks a stock Envoy with the
-//! same policies, lowered, in the engine's place. `iptables` asks `lateen-capture` for the rules of a
-//! capture, and compares them line by line. `inject` asks `lateen-inject` whether a pod is injected, and
-//! what it is then. `crd-validation` asks an API server with our definitions, and what `lateen validate`
+//! same policies, lowered, in the engine's place, and `simulation-envoy` whether it takes the
+//! configurations of those cases. `iptables` asks `lateen-capture` for the rules of a capture, and
+//! compares them line by line. `inject` asks `lateen-inject` whether a pod is injected, and what it
+//! is then. `crd-validation` asks an API server with our definitions, and what `lateen validate`
 //! asks, whether an object is accepted.
 //!
 //! A case is left out only when its objects use a field, a value, a kind or a feature flag that is
@@ -42,6 +43,8 @@ struct Arguments {
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum Kind {
     Simulation,
+    /// The configurations of `simulation`, read by a stock Envoy.
+    SimulationEnvoy,
     Authz,
     /// The cases of `authz`, decided by a stock Envoy.
     AuthzEnvoy,
@@ -69,6 +72,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<bool> {
     let mut tally = tally::Tally::new(arguments.passed);
     match arguments.kind {
         Kind::Simulation => files.iter().try_for_each(|file| simulation::run(file, &mut tally))?,
+        Kind::SimulationEnvoy => simulation::envoy::run(&files, &mut tally)?,
         Kind::Authz => files.iter().try_for_each(|file| authz::run(file, &mut tally))?,
         Kind::AuthzEnvoy => envoy::run(&files, &mut tally)?,
         Kind::CrdValidation => crd_validation::run(&files, &mut tally)?,

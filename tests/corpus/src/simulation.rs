@@ -2,6 +2,7 @@
 //! case is one call; a file without calls is one case that its configuration is taken.
 
 mod call;
+pub mod envoy;
 mod expect;
 mod given;
 
@@ -23,11 +24,7 @@ const FOREIGN_ANNOTATIONS: &[(&str, &str)] = &[("internal.istio.io/route-semanti
 /// Runs the calls of one file.
 pub fn run(file: &Path, tally: &mut Tally) -> anyhow::Result<()> {
     let case = case::read(file)?;
-    let mut objects = Objects::default();
-    objects.add_all(list(&case, "config"));
-    objects.add_all(list(&case, "kubeConfig"));
-    objects.add_all(&given::services(&case));
-    objects.add_mesh_config(&case["meshConfig"]);
+    let objects = objects(&case);
     let left_out = not_honoured(&case, &objects);
     let client = client(&case)?;
     let plan = objects.plan(&client);
@@ -61,6 +58,16 @@ pub fn run(file: &Path, tally: &mut Tally) -> anyhow::Result<()> {
         tally.record(&format!("{name} / {}", text(call, "name")), verdict);
     }
     Ok(())
+}
+
+/// The objects of a case.
+fn objects(case: &Value) -> Objects {
+    let mut objects = Objects::default();
+    objects.add_all(list(case, "config"));
+    objects.add_all(list(case, "kubeConfig"));
+    objects.add_all(&given::services(case));
+    objects.add_mesh_config(&case["meshConfig"]);
+    objects
 }
 
 /// The first thing in the case that is not honoured yet.

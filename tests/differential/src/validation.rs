@@ -6,7 +6,6 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::Path;
-use std::process::Command;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::thread::JoinHandle;
@@ -14,6 +13,7 @@ use std::thread::JoinHandle;
 use anyhow::{Context, anyhow};
 use lateen_compiler::{Change, Client, Compiler, Options, Role};
 use lateen_envoy::{Capture, Lowering, Part, Placement, Pool, dump};
+use lateen_testkit::envoy::complaints;
 
 use crate::scenario::{CLIENT, GATEWAY, SERVER};
 use crate::side::namespace::FILES;
@@ -92,7 +92,8 @@ fn validate_all(
         for local in [true, false].into_iter().filter(|local| *local || captured) {
             for (name, lowerings) in lowered(&mesh, local)? {
                 count += 1;
-                for line in ask(envoy, &lowerings)? {
+                let bootstrap = dump::bootstrap(&[&lowerings[0], &lowerings[1]])?;
+                for line in complaints(Path::new(envoy), &bootstrap)? {
                     // Whoever listened may be gone.
                     let _ = complain.send(format!("{what}, {name} (local: {local}): {line}"));
                 }
@@ -157,27 +158,4 @@ fn lower(compiler: &mut Compiler, client: &Client, local: bool) -> anyhow::Resul
         );
         lowering
     }))
-}
-
-/// What Envoy has to say against a configuration.
-fn ask(envoy: &OsString, lowerings: &[Lowering; 2]) -> anyhow::Result<Vec<String>> {
-    let folder = tempfile::tempdir()?;
-    let file = folder.path().join("bootstrap.pb");
-    std::fs::write(&file, dump::bootstrap(&[&lowerings[0], &lowerings[1]])?)?;
-    let output = Command::new(envoy)
-        .args(["--mode", "validate", "-l", "warning", "-c"])
-        .arg(&file)
-        .env("LATEEN_PEER_METADATA", "CgA=")
-        .env("LATEEN_PEER_METADATA_ID", "sidecar~127.0.0.1~a.b~b.svc.cluster.local")
-        .output()
-        .context("cannot start Envoy")?;
-    let said = String::from_utf8_lossy(&output.stderr).into_owned()
-        + &String::from_utf8_lossy(&output.stdout);
-    let is_bad =
-        |line: &&str| ["[warning]", "rror", "[critical]"].iter().any(|it| line.contains(it));
-    let mut complaints: Vec<String> = said.lines().filter(is_bad).map(str::to_owned).collect();
-    if !output.status.success() && complaints.is_empty() {
-        complaints.push(said);
-    }
-    Ok(complaints)
 }
