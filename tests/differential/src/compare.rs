@@ -13,7 +13,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::observe::{Observed, SeenRequest};
+use crate::observe::{Observed, SeenRequest, UNSENT};
 use crate::scenario::{End, Exchange, HttpVersion, Scenario};
 use crate::side::protocol::{Engine, Ran};
 use headers::Direction;
@@ -242,6 +242,10 @@ impl Compare<'_> {
         }
         if let (Some(left), Some(right)) = (left.last(), right.last()) {
             self.seen(left, right);
+        }
+        // Nobody asked anything: whether a proxy had noticed the connection when it ended is chance.
+        if left.body.starts_with(UNSENT) && right.body.starts_with(UNSENT) {
+            return;
         }
         self.equal("log lines", &left.lines, &right.lines);
         let circumstances = log::Circumstances {

@@ -6,6 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::scenario::{End, HttpVersion, SeenTls};
 
+/// How the body begins of what a client could not send at all.
+pub const UNSENT: &str = "cannot be sent: ";
+
 /// Name and value of headers, in order.
 pub type Headers = Vec<(String, String)>;
 

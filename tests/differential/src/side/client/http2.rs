@@ -12,7 +12,7 @@ use super::super::http1::header;
 use super::super::http2::{list, read};
 use super::connect::Failure;
 use super::{Client, OnTag, Sent, end_of};
-use crate::observe::Observed;
+use crate::observe::{Observed, UNSENT};
 use crate::scenario::{End, Request};
 
 /// A connection with its driver.
@@ -79,7 +79,7 @@ async fn exchange(client: &Client<'_>, open: &mut Open, request: &Request, tag: 
         Ok(()) => {}
         Err(Refused::Stream(error)) => observed.end = end(&error),
         // Both sides are told alike, and a scenario's author by the body.
-        Err(Refused::Unsendable(why)) => observed.body = format!("cannot be sent: {why}"),
+        Err(Refused::Unsendable(why)) => observed.body = format!("{UNSENT}{why}"),
     }
     observed
 }
